@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# What the project stands on. Each target below is linked by the one folder that owns it (docs/architecture.md).
+set(CMAKE_THREAD_PREFER_PTHREAD ON)
+find_package(Threads REQUIRED)
+find_package(MPI 3.0 REQUIRED COMPONENTS C)
+find_package(OpenMP REQUIRED COMPONENTS C)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
+pkg_check_modules(HWLOC REQUIRED IMPORTED_TARGET hwloc)
+pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5)
+find_path(RANDOM123_INCLUDE_DIR Random123/philox.h REQUIRED)
+if(DT_BUILD_TESTS)
+  pkg_check_modules(CMOCKA REQUIRED IMPORTED_TARGET cmocka)
+endif()

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# dt_options: flags that every target of the project is compiled with; linked PRIVATE by each of them.
+add_library(dt_options INTERFACE)
+target_compile_features(dt_options INTERFACE c_std_11)
+target_compile_definitions(dt_options INTERFACE _GNU_SOURCE)
+target_compile_options(dt_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
+  -fno-math-errno -fno-trapping-math -fno-omit-frame-pointer)
+target_include_directories(dt_options INTERFACE ${PROJECT_SOURCE_DIR}/include)
+if(DT_WERROR)
+  target_compile_options(dt_options INTERFACE -Werror)
+endif()
+if(DT_ASSERTIONS)
+  target_compile_options(dt_options INTERFACE -UNDEBUG)
+endif()
+if(DT_SANITIZE)
+  target_compile_options(dt_options INTERFACE -fsanitize=${DT_SANITIZE} -fno-sanitize-recover=undefined)
+  target_link_options(dt_options INTERFACE -fsanitize=${DT_SANITIZE})
+endif()
+
+# dt_add_folder(NAME SOURCES ... USES ...): the static library of one folder of src/.
+# USES lists what the folder may look down on; nothing else is found by its includes.
+function(dt_add_folder name)
+  cmake_parse_arguments(FOLDER "" "" "SOURCES;USES;PRIVATE" ${ARGN})
+  add_library(dt_${name} STATIC ${FOLDER_SOURCES})
+  target_include_directories(dt_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(dt_${name} PUBLIC ${FOLDER_USES} PRIVATE dt_options ${FOLDER_PRIVATE})
+endfunction()

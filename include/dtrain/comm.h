@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Communication between the ranks. comm_mpi.c is the one file that knows MPI; no MPI type appears here.
+ *
+ * "Collective" functions are called by all ranks in the same order; "node-collective" by all ranks of a node;
+ * "local" ones by anybody. Main thread only. Setup functions return a dt_status. Once the communicator
+ * stands, an MPI failure is not something a step can mend: the function prints rank, host, call and MPI's
+ * message, and ends all ranks with MPI_Abort and exit code DT_MACHINE. */
+#ifndef DTRAIN_COMM_H
+#define DTRAIN_COMM_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dtrain/status.h"
+
+typedef struct dt_comm dt_comm;
+
+/* Starts MPI (once a process). Collective. Errors, DT_MACHINE: MPI before version 3, initialisation failed,
+ * or this is one of several singletons that srun started without PMIx (SLURM_STEP_NUM_TASKS or SLURM_NTASKS
+ * above 1 in a job step with SLURM_PROCID set, MPI sees one rank, no PMIx and no mpirun variable is there):
+ * the message says `srun --mpi=pmix` or mpirun. A real `mpirun -np 1` in a job of several tasks is fine. */
+dt_status dt_comm_create(dt_comm **comm);
+
+/* Ends MPI. Collective. NULL is fine. */
+void dt_comm_destroy(dt_comm *comm);
+
+/* The rank that the launcher gave this process, from its environment, before dt_comm_create; 0 if none.
+ * Local. */
+int dt_comm_launcher_rank(void);
+
+/* Local facts. Node numbers run from 0 in the order of the nodes' lowest ranks. */
+int dt_comm_rank(const dt_comm *comm);
+int dt_comm_size(const dt_comm *comm);
+int dt_comm_node(const dt_comm *comm);
+int dt_comm_nodes(const dt_comm *comm);
+int dt_comm_node_rank(const dt_comm *comm);
+int dt_comm_node_size(const dt_comm *comm);
+const char *dt_comm_host(const dt_comm *comm);    /* this process' host name */
+const char *dt_comm_library(const dt_comm *comm); /* MPI's name and version, one line */
+
+/* When a rank's cores are shared with others it must not burn them while it waits: waits then test, yield and
+ * sleep (tens of microseconds at a time). Collective or local; off at first. */
+void dt_comm_set_polite(dt_comm *comm, bool polite);
+
+/* All ranks receive the failure of the lowest rank that failed, its text prefixed with "rank R on HOST: "
+ * (when there is more than one rank), or success if nobody failed. Collective. */
+dt_status dt_comm_agree(dt_comm *comm, dt_status mine);
+
+/* In-place sums over all ranks (integers: exact; doubles: use only where at most one rank contributes a value
+ * other than 0 to each place, else the order of the sum is the library's). Collective. */
+void dt_comm_sum_i64(dt_comm *comm, int64_t *values, int count);
+void dt_comm_sum_f64(dt_comm *comm, double *values, int count);
+
+/* In-place maximum. Collective. */
+void dt_comm_max_f64(dt_comm *comm, double *values, int count);
+
+/* From rank `root` to all. Any size (cut into pieces inside). Collective. */
+void dt_comm_broadcast(dt_comm *comm, void *data, size_t bytes, int root);
+
+/* Every rank's `bytes` bytes, in rank order, on all ranks: all has room for size * bytes. Collective. */
+void dt_comm_allgather(dt_comm *comm, const void *mine, size_t bytes, void *all);
+
+void dt_comm_barrier(dt_comm *comm);
+
+/* A block of memory shared by the ranks of a node. Owner: release with dt_comm_window_release (collective).
+ */
+typedef struct dt_comm_window dt_comm_window;
+
+/* Allocates `bytes` once a node (the same number on all ranks). The leader (node rank 0) owns the pages; data
+ * is zero. Collective. Errors, agreed on by all ranks: DT_MEMORY. */
+dt_status dt_comm_window_create(dt_comm *comm, size_t bytes, dt_comm_window **window);
+void dt_comm_window_release(dt_comm_window *window);
+void *dt_comm_window_data(dt_comm_window *window);
+
+/* Copies the block's content from the node of rank 0 to the other nodes' blocks, leader to leader, and makes
+ * it visible to all ranks of each node. The writer on rank 0's node is rank 0. Collective. */
+void dt_comm_window_publish(dt_comm *comm, dt_comm_window *window);
+
+/* Messages that travel while the caller computes: a set of at most `capacity` sends and receives. Each is
+ * identified by peer and tag (0 .. 32767); arrays stay untouched by the caller (sends: unwritten) until the
+ * set is done. Local. */
+typedef struct dt_transfers dt_transfers;
+dt_status dt_transfers_create(dt_comm *comm, int capacity, dt_transfers **transfers);
+void dt_transfers_destroy(dt_transfers *transfers);
+void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *values, size_t count);
+void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *values, size_t count);
+
+/* Whether all transfers of the set are done; moves MPI along. A finished set is empty and may be filled
+ * again. */
+bool dt_transfers_test(dt_transfers *transfers);
+
+/* Returns when all are done. */
+void dt_transfers_wait(dt_transfers *transfers);
+
+/* Bytes sent and received by transfers of this process since the start. Local. */
+typedef struct dt_traffic {
+    uint64_t sent, received;
+} dt_traffic;
+dt_traffic dt_comm_traffic(const dt_comm *comm);
+
+/* Ends all ranks at once with this exit code. Does not return. */
+_Noreturn void dt_comm_abort(dt_comm *comm, int exit_code);
+
+#endif

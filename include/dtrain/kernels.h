@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The numerical kernels of the network: convolution, dense layers, pooling, batch normalisation, Adam.
+ *
+ * Arrays are float32, row-major, in Keras' layouts: activations [sample][row][column][channel] (NHWC),
+ * convolution weights [row][column][in][out] (HWIO), dense weights [in][out]. Arrays do not overlap unless a
+ * function says so. Arrays start at DT_ALIGNMENT boundaries; their sizes need not be multiples of a vector.
+ * Every function is local, is called from the main thread, spreads its work over the team, allocates nothing
+ * and cannot fail: what can fail fails in dt_kernels_create.
+ *
+ * Bits. Within one (instruction set, engine) pair a sample's results depend on that sample alone: not on its
+ * place in the batch, the number of samples beside it, or the number of threads. Sums over samples follow
+ * leaves.h. (With DT_ENGINE_BLAS the dense layers are one GEMM over all rows, and OpenBLAS does not promise
+ * this.)
+ *
+ * Every kernel has a plain C twin, DT_ENGINE_REFERENCE, that the tests compare with. */
+#ifndef DTRAIN_KERNELS_H
+#define DTRAIN_KERNELS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dtrain/leaves.h"
+#include "dtrain/random.h"
+#include "dtrain/status.h"
+#include "dtrain/team.h"
+
+/* Instruction sets, in rising order. The vector bodies are written once and compiled for each. */
+typedef enum dt_isa {
+    DT_ISA_BASELINE, /* what the compiler's default target has: SSE2 on x86-64, NEON on AArch64 */
+    DT_ISA_AVX2,     /* AVX2 and FMA */
+    DT_ISA_AVX512,   /* AVX-512 F, BW, DQ, VL */
+    DT_ISA_BEST      /* the highest that the CPU has; only as a wish */
+} dt_isa;
+
+typedef enum dt_engine {
+    DT_ENGINE_AUTO,     /* the fastest body for each kernel that keeps the promise about bits */
+    DT_ENGINE_BLAS,     /* im2col and OpenBLAS for convolutions, OpenBLAS for dense layers */
+    DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
+} dt_engine;
+
+/* "baseline", "avx2", "avx512"; "auto", "blas", "reference". */
+const char *dt_isa_name(dt_isa isa);
+const char *dt_engine_name(dt_engine engine);
+
+/* The highest instruction set of this CPU that was compiled in. */
+dt_isa dt_isa_best(void);
+
+/* One convolution: square odd kernel, stride 1, zero padding to the same size. */
+typedef struct dt_conv_shape {
+    int height, width;
+    int in_channels, out_channels;
+    int kernel;
+} dt_conv_shape;
+
+/* Average pooling 2x2, stride 2, a last odd row or column is left out (Keras' "valid"). height and width are
+ * the input's. */
+typedef struct dt_pool_shape {
+    int height, width, channels;
+} dt_pool_shape;
+
+typedef struct dt_dense_shape {
+    int in, out;
+} dt_dense_shape;
+
+/* Batch normalisation over `groups` of an activation [sample][height][width][channels]: by rows (groups =
+ * height; every value of an image row shares mean and variance) or by channels (groups = channels). */
+typedef struct dt_norm_shape {
+    int height, width, channels;
+    bool by_rows;
+} dt_norm_shape;
+
+int dt_norm_groups(dt_norm_shape shape);
+
+typedef struct dt_kernels dt_kernels;
+
+typedef struct dt_kernels_config {
+    const dt_team *team; /* borrowed for the life of the kernels */
+    dt_isa isa;          /* a cap; DT_ISA_BEST for none. One that the CPU lacks is refused */
+    dt_engine engine;
+    const dt_conv_shape *convs; /* every convolution that will be run; scratch memory is sized from these */
+    int conv_count;
+    const dt_dense_shape *denses; /* every dense layer that will be run */
+    int dense_count;
+    int samples; /* the most samples of one call */
+} dt_kernels_config;
+
+/* Local. Errors: DT_MACHINE (instruction set not there), DT_MEMORY. Sets OpenBLAS to one thread: the team is
+ * ours. */
+dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels);
+void dt_kernels_destroy(dt_kernels *kernels);
+
+dt_isa dt_kernels_isa(const dt_kernels *kernels);
+const dt_team *dt_kernels_team(const dt_kernels *kernels);
+
+/* Where the gradient of a tensor goes: one array for each root of the share's leaf tree, `stride` floats
+ * apart. Roots beyond 0 exist only where a share is no single subtree. */
+typedef struct dt_root_sink {
+    float *base;
+    size_t stride;
+} dt_root_sink;
+
+/* y = relu(conv(x, weights) + bias). x [samples][h][w][in], y [samples][h][w][out]. */
+void dt_conv_forward(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *x,
+                     const float *weights, const float *bias, float *y);
+
+/* dx = the gradient with respect to x of sum(z * dz), z = conv(x, weights). dz [samples][h][w][out]. */
+void dt_conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *dz,
+                           const float *weights, float *dx);
+
+/* Gradients of weights and bias, summed over the samples of the share in the plan's order, stored (not
+ * added). A plan without samples stores nothing (it has no root). */
+void dt_conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, const dt_leaf_plan *plan,
+                              const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias);
+
+/* y = average of each 2x2 window of x. y [samples][h/2][w/2][c]. */
+void dt_pool_forward(dt_kernels *kernels, dt_pool_shape shape, int samples, const float *x, float *y);
+
+/* Back through the pooling and the ReLU in front of it: dz = (x > 0) * (dy of the window) / 4, 0 where no
+ * window reaches; x is the pooling's input, a ReLU's output. */
+void dt_pool_backward_relu(dt_kernels *kernels, dt_pool_shape shape, int samples, const float *x,
+                           const float *dy, float *dz);
+
+/* dz = (y > 0) * scale * dy for `count` values; dz may be dy. Scale is 1, or 1/(1 - rate) behind a dropout.
+ */
+void dt_relu_backward(dt_kernels *kernels, size_t count, float scale, const float *y, const float *dy,
+                      float *dz);
+
+/* y = x * weights + bias, then relu if asked. x [rows][in], y [rows][out]. */
+void dt_dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,
+                      const float *weights, const float *bias, bool relu, float *y);
+
+/* dx = dz * weights^T. dz [rows][out], dx [rows][in]. */
+void dt_dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
+                            const float *weights, float *dx);
+
+/* dweights = x^T * dz, dbias = column sums of dz; as dt_conv_backward_weights. */
+void dt_dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,
+                               const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias);
+
+/* Dropout in place on y [rows][units]: unit u of a row is kept, and multiplied by 1/(1 - rate), when its 16
+ * random bits are at least round(rate * 65536); else it becomes 0. The bits are half-word u % 8 (low half of
+ * word (u % 8) / 2 first) of dt_random_draw(seed, DT_PURPOSE_DROPOUT, layer, epoch, samples_of_rows[row], u /
+ * 8). */
+typedef struct dt_dropout_key {
+    uint64_t seed;
+    uint32_t layer;
+    uint32_t epoch;
+    float rate; /* 0 <= rate < 1 */
+} dt_dropout_key;
+void dt_dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, int units,
+                        const int *samples_of_rows, float *y);
+
+/* Partial sums for the batch statistics: partials [plan->leaves][2][groups], for each leaf the sums of x and
+ * of x*x of each group. Doubles, each leaf by itself in a fixed order. */
+void dt_norm_statistics(dt_kernels *kernels, dt_norm_shape shape, const dt_leaf_plan *plan, const float *x,
+                        double *partials);
+
+/* y = scale[g] * x + shift[g], g the group of the value. */
+void dt_norm_forward(dt_kernels *kernels, dt_norm_shape shape, int samples, const float *x,
+                     const float *scale, const float *shift, float *y);
+
+/* Partial sums for the backward pass: partials [plan->leaves][2][groups], for each leaf the sums of dy and of
+ * dy * (x - mean[g]) * inverse[g] of each group. */
+void dt_norm_backward_statistics(dt_kernels *kernels, dt_norm_shape shape, const dt_leaf_plan *plan,
+                                 const float *x, const float *dy, const float *mean, const float *inverse,
+                                 double *partials);
+
+/* dx = a[g] * dy + b[g] * x + c[g]; dx may be dy. With scale s = gamma * inverse and the means over the
+ * global batch m1 of dy and m2 of dy * xhat the gradient s * (dy - m1 - xhat * m2) has a = s, b = -s * m2 *
+ * inverse, c = -s * m1 - b * mean. */
+void dt_norm_backward(dt_kernels *kernels, dt_norm_shape shape, int samples, const float *x, const float *dy,
+                      const float *a, const float *b, const float *c, float *dx);
+
+/* One Adam step on `count` values as TensorFlow and Keras do it (Kingma & Ba 2015, section 2, last
+ * paragraph): m += (g - m) * (1 - beta1), v += (g*g - v) * (1 - beta2), w -= rate * m / (sqrt(v) + epsilon),
+ * where rate = lr * sqrt(1 - beta2^t) / (1 - beta1^t). */
+typedef struct dt_adam_step {
+    float rate;
+    float one_minus_beta1, one_minus_beta2;
+    float epsilon;
+} dt_adam_step;
+void dt_adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
+                    float *weights, float *m, float *v);
+
+/* Whether all `count` values are finite. */
+bool dt_all_finite(dt_kernels *kernels, size_t count, const float *values);
+
+/* sum[i] += values[i]. The addition of leaves.h. */
+void dt_add_to(dt_kernels *kernels, size_t count, const float *values, float *sum);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the program says on the terminal. Rank 0 alone speaks: the others are silenced once, at start, so that
+ * no other module asks which rank it runs on. Thread safety: call from the main thread only. */
+#ifndef DTRAIN_LOG_H
+#define DTRAIN_LOG_H
+
+#include <stdbool.h>
+
+/* speaks: whether this process prints at all. quiet: notes are left out, warnings and errors are not.
+ * Local. Before the first call: speaks, not quiet. */
+void dt_log_configure(bool speaks, bool quiet);
+
+/* A line for the user on standard output; the newline is added. */
+void dt_log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* "dtrain: warning: ..." and "dtrain: error: ..." on standard error; the newline is added. */
+void dt_log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void dt_log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* A line that is drawn over by the next one when standard output is a terminal. Not a terminal: nothing is
+ * printed (callers print plain notes there; dt_log_is_terminal tells). Notes, warnings and errors first clear
+ * it. */
+void dt_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Whether standard output is a terminal that this process may draw on. */
+bool dt_log_is_terminal(void);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Lines on the terminal. */
+#include "dtrain/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static struct {
+    bool silent;
+    bool quiet;
+    bool progress_shown;
+} state;
+
+void dt_log_configure(bool speaks, bool quiet) {
+    state.silent = !speaks;
+    state.quiet = quiet;
+}
+
+bool dt_log_is_terminal(void) {
+    return !state.silent && isatty(STDOUT_FILENO) == 1;
+}
+
+static void clear_progress(void) {
+    if (state.progress_shown) {
+        fputs("\r\033[K", stdout);
+        fflush(stdout);
+    }
+    state.progress_shown = false;
+}
+
+/* One write a line, so that lines of several processes on one terminal do not mix. */
+static void print_line(FILE *stream, const char *prefix, const char *format, va_list arguments) {
+    char line[4096];
+    clear_progress();
+    vsnprintf(line, sizeof line, format, arguments);
+    fprintf(stream, "%s%s\n", prefix, line);
+    fflush(stream);
+}
+
+void dt_log_note(const char *format, ...) {
+    if (state.silent || state.quiet)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(stdout, "", format, arguments);
+    va_end(arguments);
+}
+
+void dt_log_warning(const char *format, ...) {
+    if (state.silent)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(stderr, "dtrain: warning: ", format, arguments);
+    va_end(arguments);
+}
+
+void dt_log_error(const char *format, ...) {
+    if (state.silent)
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    print_line(stderr, "dtrain: error: ", format, arguments);
+    va_end(arguments);
+}
+
+void dt_log_progress(const char *format, ...) {
+    if (state.quiet || !dt_log_is_terminal())
+        return;
+    va_list arguments;
+    va_start(arguments, format);
+    clear_progress();
+    vprintf(format, arguments);
+    fflush(stdout);
+    state.progress_shown = true;
+    va_end(arguments);
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-3-Clause
+# How a test is declared. Sanitizer findings inside Open MPI and its helpers are suppressed by name in tests/suppressions.
+set(DT_TEST_ENVIRONMENT
+  "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/suppressions/lsan.txt:print_suppressions=0"
+  "UBSAN_OPTIONS=print_stacktrace=1"
+  "ASAN_OPTIONS=detect_leaks=1"
+  "OMPI_ALLOW_RUN_AS_ROOT=1"
+  "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
+  "OMPI_MCA_rmaps_base_oversubscribe=1"
+  "OMPI_MCA_mpi_yield_when_idle=1"
+  "DT_TEST_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+
+# dt_add_test(LABEL NAME SOURCES file... [USES target...] [RANKS n...] [TIMEOUT seconds] [ARGUMENTS text...])
+# A cmocka program LABEL.NAME; with RANKS it is run under mpirun once for each number, as LABEL.NAME.npN.
+function(dt_add_test label name)
+  cmake_parse_arguments(TEST "" "TIMEOUT" "SOURCES;USES;RANKS;ARGUMENTS" ${ARGN})
+  set(target test_${label}_${name})
+  add_executable(${target} ${TEST_SOURCES})
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/src)
+  target_link_libraries(${target} PRIVATE ${TEST_USES} dt_options PkgConfig::CMOCKA m)
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 120)
+  endif()
+  if(NOT TEST_RANKS)
+    add_test(NAME ${label}.${name} COMMAND ${target} ${TEST_ARGUMENTS})
+    set_tests_properties(${label}.${name} PROPERTIES
+      LABELS ${label} TIMEOUT ${TEST_TIMEOUT} ENVIRONMENT "${DT_TEST_ENVIRONMENT}")
+  endif()
+  foreach(ranks ${TEST_RANKS})
+    add_test(NAME ${label}.${name}.np${ranks} COMMAND
+      ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --bind-to none $<TARGET_FILE:${target}> ${TEST_ARGUMENTS})
+    set_tests_properties(${label}.${name}.np${ranks} PROPERTIES
+      LABELS ${label} TIMEOUT ${TEST_TIMEOUT} PROCESSORS ${ranks} ENVIRONMENT "${DT_TEST_ENVIRONMENT}")
+  endforeach()
+endfunction()
+
+# dt_add_script_test(LABEL NAME SCRIPT [TIMEOUT seconds] [PROCESSORS n] [ARGUMENTS text...]): a shell script that exits 0.
+function(dt_add_script_test label name script)
+  cmake_parse_arguments(TEST "" "TIMEOUT;PROCESSORS" "ARGUMENTS" ${ARGN})
+  add_test(NAME ${label}.${name} COMMAND bash ${CMAKE_CURRENT_SOURCE_DIR}/${script} ${TEST_ARGUMENTS})
+  if(NOT TEST_TIMEOUT)
+    set(TEST_TIMEOUT 120)
+  endif()
+  if(NOT TEST_PROCESSORS)
+    set(TEST_PROCESSORS 1)
+  endif()
+  set_tests_properties(${label}.${name} PROPERTIES
+    LABELS ${label} TIMEOUT ${TEST_TIMEOUT} PROCESSORS ${TEST_PROCESSORS} ENVIRONMENT "${DT_TEST_ENVIRONMENT}")
+endfunction()
