@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The network at work: memory for one rank, forward and backward passes over this rank's share of a global
+ * batch.
+ *
+ * Model and communication meet in dt_exchange alone: the model asks it to combine statistics over the ranks
+ * and tells it which gradients are ready. Main thread only. Passes allocate nothing and cannot fail. */
+#ifndef DTRAIN_MODEL_H
+#define DTRAIN_MODEL_H
+
+#include <stdint.h>
+
+#include "dtrain/kernels.h"
+#include "dtrain/network.h"
+#include "dtrain/parameters.h"
+#include "dtrain/timer.h"
+
+typedef struct dt_model dt_model;
+
+/* How a pass reaches the other ranks. All three are called on all ranks in the same order, ranks without
+ * samples included. */
+typedef struct dt_exchange {
+    void *context;
+    /* sums[i] = the sum over all leaves of the global batch of partials[leaf][i], i < width, in the order of
+     * the leaves, from this rank's leaves `partials` [leaves of the share][width]. Collective. */
+    void (*combine)(void *context, const double *partials, int width, double *sums);
+    /* The gradient of parameters.tensors[tensor] is complete in all roots of the share. Local. */
+    void (*gradient_ready)(void *context, int tensor);
+    /* A moment between two kernels at which messages may be moved along. Local. */
+    void (*progress)(void *context);
+} dt_exchange;
+
+/* Exact sums over samples: integers, so the same whatever the cut. */
+typedef struct dt_totals {
+    int64_t loss;    /* sum of rounded loss * 2^32 */
+    int64_t correct; /* samples whose largest logit is the label's (the first largest, as argmax) */
+    int64_t samples;
+    int64_t not_finite; /* samples whose loss is not finite; they add nothing to `loss` */
+} dt_totals;
+
+double
+dt_totals_loss(dt_totals totals); /* mean loss of a sample; NaN if any is not finite; 0 for no samples */
+double dt_totals_accuracy(dt_totals totals); /* share of correct ones; 0 for no samples */
+dt_totals dt_totals_add(dt_totals a, dt_totals b);
+
+/* This rank's part of one global batch. */
+typedef struct dt_batch {
+    dt_share share;
+    const float *x;        /* [share.samples][28][28][1] */
+    const uint8_t *labels; /* [share.samples] */
+    const int *samples;    /* [share.samples] numbers in the training set: keys of the dropout */
+    uint32_t epoch;        /* key of the dropout */
+} dt_batch;
+
+typedef struct dt_model_config {
+    const dt_network *network; /* copied */
+    dt_kernels *kernels;       /* borrowed */
+    int samples;               /* the most samples of one call, training or not */
+    int leaves;                /* the most leaves of a share */
+    int roots;     /* the most roots of a share: gradient slabs; 0 for a model that does not train */
+    uint64_t seed; /* of the dropout */
+} dt_model_config;
+
+/* Takes all memory. Weights and states are zero until set (dt_parameters_init). Local. Errors: DT_MEMORY. */
+dt_status dt_model_create(const dt_model_config *config, dt_model **model);
+void dt_model_destroy(dt_model *model);
+
+const dt_network *dt_model_network(const dt_model *model);
+const dt_parameters *dt_model_parameters(const dt_model *model);
+
+/* Slabs, laid out as the tensor table says. */
+float *dt_model_weights(dt_model *model);
+float *dt_model_states(dt_model *model);
+float *dt_model_gradients(dt_model *model);         /* root 0: after the exchange, the gradient */
+size_t dt_model_root_stride(const dt_model *model); /* floats from one root's slab to the next */
+
+/* Where the passes' time is added; NULL (the start) for nowhere. */
+void dt_model_set_phases(dt_model *model, dt_phases *phases);
+
+/* Forward and backward over the share; mean loss over the *global* batch. Kernel and bias gradients of this
+ * rank's leaves stand in the root slabs; gamma and beta gradients of the whole batch in root 0. Moving
+ * statistics are updated (momentum 0.99). totals receives this rank's sums. Weights are unchanged. */
+void dt_model_train(dt_model *model, const dt_batch *batch, const dt_exchange *exchange, dt_totals *totals);
+
+/* Forward with moving statistics, no dropout. Adds to totals. Local. */
+void dt_model_evaluate(dt_model *model, int samples, const float *x, const uint8_t *labels,
+                       dt_totals *totals);
+
+/* As dt_model_evaluate, giving class probabilities [samples][10]. Local. */
+void dt_model_predict(dt_model *model, int samples, const float *x, float *probabilities);
+
+/* The exchange of one rank that has the whole batch: `context` must point to an int holding the number of
+ * leaves. */
+dt_exchange dt_exchange_alone(const int *leaves);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Where the ranks run: hosts, cores, threads; gathered once at start. */
+#ifndef DTRAIN_PLACEMENT_H
+#define DTRAIN_PLACEMENT_H
+
+#include "dtrain/comm.h"
+#include "dtrain/status.h"
+
+/* One rank's place. */
+typedef struct dt_place {
+    char host[64];
+    char cpu[96];   /* model name */
+    char cores[64]; /* logical cores this rank may use, "0-3,8" */
+    int core_count; /* physical ones among them */
+    int machine_cores;
+    int node;
+    int threads;
+    bool oversubscribed; /* the node's threads exceed its usable cores */
+    char warnings[512];  /* one a line */
+} dt_place;
+
+/* Every rank's place; an owner. places[rank]. */
+typedef struct dt_placement_table {
+    int ranks;
+    dt_place *places;
+} dt_placement_table;
+
+/* Gathers the places of all ranks; threads as dt_topology_place decides from --threads (0: not given) and
+ * OMP_NUM_THREADS. Makes the communicator polite where the node is oversubscribed. Collective. Errors: agreed
+ * on. */
+dt_status dt_placement_gather(dt_comm *comm, int threads_option, dt_placement_table *table);
+void dt_placement_release(dt_placement_table *table);
+
+/* Prints the table (rank, host, cores, threads), many like ranks folded into one line, and each different
+ * warning once with the ranks it concerns. Local; the log decides who speaks. */
+void dt_placement_print(const dt_placement_table *table);
+
+#endif

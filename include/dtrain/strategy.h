@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* How the ranks share the work of a step: who sums which gradients, who holds which part of the optimizer's
+ * state, who updates which weights. A strategy plugs into the model as its dt_exchange.
+ *
+ * Whatever the strategy, the number of ranks and the order in which messages arrive: the sums are those of
+ * leaves.h, so the weights after a step have the same bits on every rank and for every number of ranks.
+ *
+ * One step: dt_strategy_begin, dt_model_train with dt_strategy_exchange, dt_strategy_finish,
+ * dt_strategy_update. All collective, main thread only; steps allocate nothing. */
+#ifndef DTRAIN_STRATEGY_H
+#define DTRAIN_STRATEGY_H
+
+#include "dtrain/comm.h"
+#include "dtrain/model.h"
+
+typedef enum dt_strategy_kind {
+    DT_STRATEGY_ALLREDUCE /* every rank holds everything; gradients in pieces, last layer first, while
+                             backward goes on */
+} dt_strategy_kind;
+
+const char *dt_strategy_name(dt_strategy_kind kind);
+
+typedef struct dt_strategy dt_strategy;
+
+typedef struct dt_adam_config {
+    double lr, beta1, beta2, epsilon;
+} dt_adam_config;
+
+typedef struct dt_strategy_config {
+    dt_strategy_kind kind;
+    dt_comm *comm;       /* borrowed */
+    dt_model *model;     /* borrowed */
+    dt_kernels *kernels; /* borrowed */
+    int batch;           /* the largest global batch */
+    dt_adam_config adam;
+} dt_strategy_config;
+
+/* The most roots that any rank has for any global batch of 1 .. batch samples: dt_model_config.roots. */
+int dt_strategy_roots(int batch, int ranks);
+
+/* Takes all memory, Adam's m and v (zero) and the message buffers included. Local. Errors: DT_MEMORY. */
+dt_status dt_strategy_create(const dt_strategy_config *config, dt_strategy **strategy);
+void dt_strategy_destroy(dt_strategy *strategy);
+
+const dt_exchange *dt_strategy_exchange(const dt_strategy *strategy);
+
+/* Says how many samples the global batch of the coming step has, and returns this rank's share of it. */
+dt_share dt_strategy_begin(dt_strategy *strategy, int batch);
+
+/* Waits until the gradient stands, complete, wherever this strategy updates weights. */
+void dt_strategy_finish(dt_strategy *strategy);
+
+/* Looks whether the gradient is finite: -1, or the index of the first tensor (in the table's order) that is
+ * not; the same answer on all ranks. */
+int dt_strategy_first_not_finite(dt_strategy *strategy);
+
+/* Adam's step number `step` (from 1) on the weights. */
+void dt_strategy_update(dt_strategy *strategy, int64_t step);
+
+#endif

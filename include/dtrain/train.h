@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A run: what the user may choose, and the two things that can be done with it. Collective: all ranks call
+ * with the same options. */
+#ifndef DTRAIN_TRAIN_H
+#define DTRAIN_TRAIN_H
+
+#include "dtrain/comm.h"
+#include "dtrain/kernels.h"
+#include "dtrain/network.h"
+#include "dtrain/strategy.h"
+
+/* Everything that the command line can say about a run. Strings are borrowed. cli/options.c has the table of
+ * names, limits and defaults. */
+typedef struct dt_options {
+    const char *data; /* NULL: search (dataset.h) */
+    int epochs;
+    int batch; /* global batch */
+    dt_adam_config adam;
+    uint64_t seed;
+    dt_network_config network;
+    int validation;  /* the first so many training images are the validation set; 0: none */
+    int train_limit; /* use only so many of the training images that remain; 0: all */
+    int test_limit;  /* use only so many test images; 0: all */
+    int max_steps;   /* stop after so many steps; 0: no limit */
+    int threads;     /* a rank; 0: the cores this rank may use, shared fairly */
+    dt_strategy_kind strategy;
+    dt_engine engine;
+    dt_isa isa;
+    const char *out;     /* folder for metrics.jsonl and weights */
+    const char *weights; /* eval: file, or folder with last.weights.h5 */
+    bool quiet;
+} dt_options;
+
+/* Trains. On rank 0: progress and results on the terminal, metrics.jsonl and last.weights.h5 in options->out.
+ * Everything that can fail is checked on all ranks before the first step. Errors: any code of status.h, the
+ * same on all ranks. */
+dt_status dt_train_run(const dt_options *options, dt_comm *comm);
+
+/* Loss and accuracy of saved weights on the validation and test images. The network's options come from the
+ * file; those of options->network are not used. */
+dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm);
+
+#endif

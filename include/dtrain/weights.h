@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Weights in an HDF5 file, laid out as Keras 3 lays out `.weights.h5`: layers/<keras name>/vars/<i>, names
+ * counted by kind (conv2d, conv2d_1, .. batch_normalization, .. dense, ..), float32 in Keras' own shapes.
+ * weights.c is the one file that knows the layout. Local: one rank writes or reads. */
+#ifndef DTRAIN_WEIGHTS_H
+#define DTRAIN_WEIGHTS_H
+
+#include "dtrain/parameters.h"
+#include "dtrain/status.h"
+
+/* Writes to a temporary name beside `path`, flushes it to the disk and renames it: an older file of that name
+ * is replaced only by a complete one. The options of the network stand as attributes of the group "dtrain",
+ * which Keras ignores. Errors: DT_FILE with the path and the cause. */
+dt_status dt_weights_save(const char *path, const dt_network *network, const dt_parameters *parameters,
+                          const float *weights, const float *states);
+
+/* Reads the options of the network that a file was written for. Errors: DT_FILE (missing, not HDF5, no such
+ * group). */
+dt_status dt_weights_network(const char *path, dt_network_config *config);
+
+/* Fills weights and states. Errors: DT_FILE; a tensor that is missing or has another shape is named with both
+ * shapes. */
+dt_status dt_weights_load(const char *path, const dt_parameters *parameters, float *weights, float *states);
+
+#endif
