@@ -5,18 +5,20 @@
 
 #include "dtrain/comm.h"
 #include "dtrain/status.h"
+#include "dtrain/topology.h"
 
 /* One rank's place. */
 typedef struct dt_place {
     char host[64];
     char cpu[96];   /* model name */
-    char cores[64]; /* logical cores this rank may use, "0-3,8" */
-    int core_count; /* physical ones among them */
+    char cores[64]; /* cores this rank may use, "0-3,8" */
+    int core_count; /* their number */
     int machine_cores;
     int node;
     int threads;
-    bool oversubscribed; /* the node's threads exceed its usable cores */
-    char warnings[512];  /* one a line */
+    bool oversubscribed; /* ranks of its node that share cores have more threads than cores */
+    dt_cores set;        /* the cores themselves */
+    char warnings[2048]; /* one a line */
 } dt_place;
 
 /* Every rank's place; an owner. places[rank]. */
@@ -26,13 +28,14 @@ typedef struct dt_placement_table {
 } dt_placement_table;
 
 /* Gathers the places of all ranks; threads as dt_topology_place decides from --threads (0: not given) and
- * OMP_NUM_THREADS. Makes the communicator polite where the node is oversubscribed. Collective. Errors: agreed
- * on. */
+ * OMP_NUM_THREADS. Makes the communicator polite where the node is oversubscribed. Collective; call it before
+ * this process starts threads. Errors, agreed on: DT_MACHINE, DT_MEMORY. */
 dt_status dt_placement_gather(dt_comm *comm, int threads_option, dt_placement_table *table);
 void dt_placement_release(dt_placement_table *table);
 
-/* Prints the table (rank, host, cores, threads), many like ranks folded into one line, and each different
- * warning once with the ranks it concerns. Local; the log decides who speaks. */
+/* Prints the table (ranks, host, cores, threads), like ranks folded into one line; then, as warnings, each
+ * different one once with the ranks it concerns, and different processor models. Local; the log decides who
+ * speaks. */
 void dt_placement_print(const dt_placement_table *table);
 
 #endif

@@ -9,9 +9,16 @@
 #include "dtrain/network.h"
 #include "dtrain/strategy.h"
 
+typedef struct dt_options dt_options;
+
+/* Hands out every setting of a run as text: number or true/false as it stands in JSON, or a string (quoted
+ * false: the value is to be written as it is; value NULL: not set). */
+typedef void (*dt_setting_visit)(void *context, const char *name, const char *value, bool quoted);
+typedef void (*dt_settings_walk)(const dt_options *options, dt_setting_visit visit, void *context);
+
 /* Everything that the command line can say about a run. Strings are borrowed. cli/options.c has the table of
  * names, limits and defaults. */
-typedef struct dt_options {
+struct dt_options {
     const char *data; /* NULL: search (dataset.h) */
     int epochs;
     int batch; /* global batch */
@@ -29,7 +36,8 @@ typedef struct dt_options {
     const char *out;     /* folder for metrics.jsonl and weights */
     const char *weights; /* eval: file, or folder with last.weights.h5 */
     bool quiet;
-} dt_options;
+    dt_settings_walk walk; /* names and values of all of the above, for the records of a run; NULL: none */
+};
 
 /* Trains. On rank 0: progress and results on the terminal, metrics.jsonl and last.weights.h5 in options->out.
  * Everything that can fail is checked on all ranks before the first step. Errors: any code of status.h, the

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the kinds of layers have in common: a row of functions, and the memory that the model gives them. */
+#ifndef DTRAIN_MODEL_LAYER_H
+#define DTRAIN_MODEL_LAYER_H
+
+#include "dtrain/memory.h"
+#include "dtrain/model.h"
+
+/* The values of a pass that every layer sees. */
+typedef struct dt_pass {
+    dt_kernels *kernels;
+    const dt_exchange *exchange; /* NULL: evaluation, with moving statistics and without dropout */
+    const dt_batch *batch;       /* NULL in evaluation */
+    const dt_leaf_plan *plan;    /* NULL in evaluation */
+    int samples;
+    uint64_t seed;
+    dt_phases *phases;
+} dt_pass;
+
+/* A learnt tensor and its gradient: root r's gradient stands at gradient.base + r * gradient.stride. */
+typedef struct dt_learnt {
+    int index; /* in the tensor table */
+    float *weights;
+    dt_root_sink gradient;
+} dt_learnt;
+
+typedef struct dt_layer dt_layer;
+
+typedef struct dt_layer_ops {
+    /* Takes what the layer keeps from forward to backward; called once to count and once to deal (memory.h).
+     */
+    void (*reserve)(dt_layer *layer, dt_arena *arena, int samples, int leaves);
+    /* Reads layer->input, writes layer->output. */
+    void (*forward)(dt_layer *layer, const dt_pass *pass);
+    /* dy: gradient of the output; spare: as large. Both may be overwritten. Stores the gradients of the
+     * layer's tensors and returns whichever of the two holds the gradient of the input (layer->first: nobody
+     * needs it). */
+    float *(*backward)(dt_layer *layer, const dt_pass *pass, float *dy, float *spare);
+} dt_layer_ops;
+
+struct dt_layer {
+    const dt_layer_ops *ops;
+    const dt_layer_spec *spec;
+    bool first;             /* no layer wants this one's input gradient */
+    int number;             /* key of a dropout */
+    dt_learnt main, second; /* kernel and bias, or gamma and beta */
+    float *moving_mean, *moving_variance;
+    const float *input; /* the layer before's output */
+    float *output;
+    float *activation; /* convolution: what the pooling takes; the output itself where there is none */
+    float *vectors;    /* normalisation: some vectors of a float a group */
+    double *partials;  /* normalisation: sums of leaves, then totals */
+};
+
+extern const dt_layer_ops dt_layer_conv_ops, dt_layer_norm_ops, dt_layer_dense_ops;
+
+/* Shapes of the kernels for a layer. */
+dt_conv_shape dt_layer_conv_shape(const dt_layer_spec *spec);
+dt_dense_shape dt_layer_dense_shape(const dt_layer_spec *spec);
+
+/* Tells the exchange that a tensor's gradient is complete. */
+static inline void dt_layer_gradient_ready(const dt_pass *pass, const dt_learnt *learnt) {
+    pass->exchange->gradient_ready(pass->exchange->context, learnt->index);
+}
+
+/* Lets messages move. */
+static inline void dt_layer_progress(const dt_pass *pass) {
+    pass->exchange->progress(pass->exchange->context);
+}
+
+#endif

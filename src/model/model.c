@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* One rank's network: slabs, layers in a row, the passes through them. */
+#include "dtrain/model.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/layer.h"
+#include "model/loss.h"
+
+struct dt_model {
+    dt_network network;
+    dt_parameters parameters;
+    dt_kernels *kernels;
+    int max_samples, max_leaves, roots;
+    uint64_t seed;
+    dt_layer layers[DT_MAX_LAYERS];
+    dt_slab weights, states, gradients, activations;
+    float *scratch[2];     /* gradients of activations, walking back */
+    unsigned char *merges; /* of the share's leaf plan */
+    dt_phases own_phases;  /* where times go that nobody asked for */
+    dt_phases *phases;
+};
+
+static const dt_layer_ops *const layer_ops[] = {
+    [DT_LAYER_CONV] = &dt_layer_conv_ops,
+    [DT_LAYER_NORM] = &dt_layer_norm_ops,
+    [DT_LAYER_DENSE] = &dt_layer_dense_ops,
+};
+
+/* The most floats of a sample that a gradient between two kernels has: before a pooling it is larger than any
+ * output. */
+static size_t largest_gradient(const dt_network *network) {
+    size_t largest = 0;
+    for (int i = 0; i < network->count; i++) {
+        dt_volume wide = network->layers[i].in;
+        wide.channels = network->layers[i].out.channels;
+        size_t candidates[] = {dt_volume_floats(wide), dt_volume_floats(network->layers[i].in)};
+        for (int k = 0; k < 2; k++)
+            largest = candidates[k] > largest ? candidates[k] : largest;
+    }
+    return largest;
+}
+
+/* Deals out (or counts) all that the passes write. */
+static void reserve_activations(dt_model *model, dt_arena *arena) {
+    for (int i = 0; i < model->network.count; i++)
+        model->layers[i].ops->reserve(&model->layers[i], arena, model->max_samples, model->max_leaves);
+    size_t floats = model->roots > 0 ? largest_gradient(&model->network) * (size_t)model->max_samples : 0;
+    model->scratch[0] = dt_arena_take_floats(arena, floats);
+    model->scratch[1] = dt_arena_take_floats(arena, floats);
+    model->merges = dt_arena_take(arena, (size_t)model->max_leaves);
+}
+
+static dt_learnt learnt_tensor(dt_model *model, int layer, dt_tensor_role role) {
+    int index = dt_parameters_find(&model->parameters, layer, role);
+    size_t offset = model->parameters.tensors[index].offset;
+    dt_learnt learnt = {.index = index, .weights = (float *)model->weights.base + offset};
+    if (model->roots > 0)
+        learnt.gradient =
+            (dt_root_sink){(float *)model->gradients.base + offset, dt_model_root_stride(model)};
+    return learnt;
+}
+
+static float *state_tensor(dt_model *model, int layer, dt_tensor_role role) {
+    return (float *)model->states.base +
+           model->parameters.states[dt_parameters_find(&model->parameters, layer, role)].offset;
+}
+
+static void connect_layer(dt_model *model, int index) {
+    dt_layer *layer = &model->layers[index];
+    if (layer->spec->kind == DT_LAYER_NORM) {
+        layer->main = learnt_tensor(model, index, DT_TENSOR_GAMMA);
+        layer->second = learnt_tensor(model, index, DT_TENSOR_BETA);
+        layer->moving_mean = state_tensor(model, index, DT_TENSOR_MOVING_MEAN);
+        layer->moving_variance = state_tensor(model, index, DT_TENSOR_MOVING_VARIANCE);
+    } else {
+        layer->main = learnt_tensor(model, index, DT_TENSOR_KERNEL);
+        layer->second = learnt_tensor(model, index, DT_TENSOR_BIAS);
+    }
+    if (index > 0)
+        layer->input = model->layers[index - 1].output;
+}
+
+static dt_status reserve_memory(dt_model *model) {
+    dt_arena arena = {0};
+    reserve_activations(model, &arena);
+    DT_TRY(dt_slab_reserve(arena.used, "activations", &model->activations));
+    DT_TRY(dt_slab_reserve(model->parameters.floats * sizeof(float), "weights", &model->weights));
+    DT_TRY(
+        dt_slab_reserve(model->parameters.state_floats * sizeof(float), "moving statistics", &model->states));
+    DT_TRY(dt_slab_reserve((size_t)model->roots * dt_model_root_stride(model) * sizeof(float), "gradients",
+                           &model->gradients));
+    arena = (dt_arena){.base = model->activations.base};
+    reserve_activations(model, &arena);
+    for (int i = 0; i < model->network.count; i++)
+        connect_layer(model, i);
+    return dt_ok();
+}
+
+dt_status dt_model_create(const dt_model_config *config, dt_model **out) {
+    dt_model *model = calloc(1, sizeof *model);
+    *out = model;
+    if (!model)
+        return dt_fail(DT_MEMORY, "no memory for a model");
+    model->network = *config->network;
+    model->parameters = dt_parameters_layout(&model->network);
+    model->kernels = config->kernels;
+    model->max_samples = config->samples;
+    model->max_leaves = config->leaves;
+    model->roots = config->roots;
+    model->seed = config->seed;
+    model->phases = &model->own_phases;
+    for (int i = 0; i < model->network.count; i++) {
+        const dt_layer_spec *spec = &model->network.layers[i];
+        model->layers[i] =
+            (dt_layer){.ops = layer_ops[spec->kind], .spec = spec, .first = i == 0, .number = i};
+    }
+    dt_status status = reserve_memory(model);
+    if (dt_failed(&status)) {
+        dt_model_destroy(model);
+        *out = NULL;
+    }
+    return status;
+}
+
+void dt_model_destroy(dt_model *model) {
+    if (!model)
+        return;
+    dt_slab_release(&model->activations);
+    dt_slab_release(&model->weights);
+    dt_slab_release(&model->states);
+    dt_slab_release(&model->gradients);
+    free(model);
+}
+
+const dt_network *dt_model_network(const dt_model *model) {
+    return &model->network;
+}
+
+const dt_parameters *dt_model_parameters(const dt_model *model) {
+    return &model->parameters;
+}
+
+float *dt_model_weights(dt_model *model) {
+    return model->weights.base;
+}
+
+float *dt_model_states(dt_model *model) {
+    return model->states.base;
+}
+
+float *dt_model_gradients(dt_model *model) {
+    return model->gradients.base;
+}
+
+size_t dt_model_root_stride(const dt_model *model) {
+    return model->parameters.floats;
+}
+
+void dt_model_set_phases(dt_model *model, dt_phases *phases) {
+    model->phases = phases ? phases : &model->own_phases;
+}
+
+/* Runs all layers; returns the logits. */
+static const float *forward(dt_model *model, const dt_pass *pass, const float *x) {
+    assert(pass->samples <= model->max_samples);
+    model->layers[0].input = x;
+    for (int i = 0; i < model->network.count; i++)
+        model->layers[i].ops->forward(&model->layers[i], pass);
+    return model->layers[model->network.count - 1].output;
+}
+
+static void backward(dt_model *model, const dt_pass *pass) {
+    float *dy = model->scratch[0];
+    for (int i = model->network.count - 1; i >= 0; i--) {
+        float *spare = dy == model->scratch[0] ? model->scratch[1] : model->scratch[0];
+        dy = model->layers[i].ops->backward(&model->layers[i], pass, dy, spare);
+    }
+}
+
+void dt_model_train(dt_model *model, const dt_batch *batch, const dt_exchange *exchange, dt_totals *totals) {
+    assert(batch->share.leaves <= model->max_leaves);
+    dt_leaf_plan plan = dt_leaves_plan(&batch->share, model->merges, NULL);
+    assert(plan.roots <= model->roots);
+    dt_pass pass = {.kernels = model->kernels,
+                    .exchange = exchange,
+                    .batch = batch,
+                    .plan = &plan,
+                    .samples = batch->share.samples,
+                    .seed = model->seed,
+                    .phases = model->phases};
+    const float *logits = forward(model, &pass, batch->x);
+    double start = dt_timer_now();
+    *totals = (dt_totals){0};
+    dt_loss_measure(pass.samples, logits, batch->labels, totals);
+    dt_loss_gradient(pass.samples, batch->share.batch, logits, batch->labels, model->scratch[0]);
+    dt_phases_add(model->phases, DT_PHASE_LOSS, start);
+    backward(model, &pass);
+}
+
+static const float *evaluate(dt_model *model, int samples, const float *x) {
+    /* Evaluation is one phase of its own, whatever it is made of. */
+    dt_phases inside = {{0}};
+    double start = dt_timer_now();
+    dt_pass pass = {.kernels = model->kernels, .samples = samples, .phases = &inside};
+    const float *logits = forward(model, &pass, x);
+    dt_phases_add(model->phases, DT_PHASE_EVALUATION, start);
+    return logits;
+}
+
+void dt_model_evaluate(dt_model *model, int samples, const float *x, const uint8_t *labels,
+                       dt_totals *totals) {
+    dt_loss_measure(samples, evaluate(model, samples, x), labels, totals);
+}
+
+void dt_model_predict(dt_model *model, int samples, const float *x, float *probabilities) {
+    dt_loss_probabilities(samples, evaluate(model, samples, x), probabilities);
+}
+
+static void combine_alone(void *context, const double *partials, int width, double *sums) {
+    int leaves = *(const int *)context;
+    for (int i = 0; i < width; i++) {
+        sums[i] = 0.0;
+        for (int leaf = 0; leaf < leaves; leaf++)
+            sums[i] += partials[(size_t)leaf * (size_t)width + (size_t)i];
+    }
+}
+
+static void ignore_gradient(void *context, int tensor) {
+    (void)context;
+    (void)tensor;
+}
+
+static void ignore_progress(void *context) {
+    (void)context;
+}
+
+dt_exchange dt_exchange_alone(const int *leaves) {
+    /* The exchange never writes through its context here. */
+    return (dt_exchange){(void *)(uintptr_t)leaves, combine_alone, ignore_gradient, ignore_progress};
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Evaluation of saved weights. */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "dtrain/log.h"
+#include "dtrain/weights.h"
+#include "train/session.h"
+
+/* The file that --weights means: itself, or last.weights.h5 in a folder. */
+static void weights_path(const char *weights, char *path, size_t size) {
+    struct stat status;
+    bool folder = stat(weights, &status) == 0 && S_ISDIR(status.st_mode);
+    snprintf(path, size, folder ? "%s/last.weights.h5" : "%s", weights);
+}
+
+/* Rank 0 reads, all receive. Collective. */
+static dt_status read_network(dt_comm *comm, const char *path, dt_network_config *config) {
+    dt_status status = dt_ok();
+    if (dt_comm_rank(comm) == 0)
+        status = dt_weights_network(path, config);
+    DT_TRY(dt_comm_agree(comm, status));
+    dt_comm_broadcast(comm, config, sizeof *config, 0);
+    return dt_ok();
+}
+
+static dt_status read_weights(dt_session *session, const char *path) {
+    const dt_parameters *parameters = dt_model_parameters(session->model);
+    float *weights = dt_model_weights(session->model), *states = dt_model_states(session->model);
+    dt_status status = dt_ok();
+    if (dt_comm_rank(session->comm) == 0)
+        status = dt_weights_load(path, parameters, weights, states);
+    DT_TRY(dt_comm_agree(session->comm, status));
+    dt_comm_broadcast(session->comm, weights, parameters->floats * sizeof(float), 0);
+    dt_comm_broadcast(session->comm, states, parameters->state_floats * sizeof(float), 0);
+    return dt_ok();
+}
+
+static void say(const char *name, dt_totals totals) {
+    if (totals.samples > 0)
+        dt_log_note("%-10s  loss %.6f  accuracy %.2f %%  (%lld of %lld)", name, dt_totals_loss(totals),
+                    100.0 * dt_totals_accuracy(totals), (long long)totals.correct, (long long)totals.samples);
+}
+
+dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm) {
+    char path[1100];
+    dt_network_config network = options->network;
+    weights_path(options->weights, path, sizeof path);
+    DT_TRY(read_network(comm, path, &network));
+    dt_options alone = *options;
+    alone.batch = 1; /* nothing is trained: the data need not hold a batch */
+    dt_session session;
+    DT_TRY(dt_session_open(comm, &alone, network, false, &session));
+    dt_status status = read_weights(&session, path);
+    if (!dt_failed(&status)) {
+        dt_log_note("weights: %s", path);
+        say("validation", dt_session_evaluate(&session, session.corpus.validation));
+        say("test", dt_session_evaluate(&session, session.corpus.test));
+    }
+    dt_session_close(&session);
+    return status;
+}
