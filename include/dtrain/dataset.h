@@ -34,7 +34,7 @@ typedef struct dt_dataset {
                           digits" */
     char source[1024]; /* folder or file, or "synthetic:N" */
     uint64_t fingerprint; /* hash of counts, pixels and labels of both halves */
-    bool standard;        /* the fingerprint is that of MNIST as published */
+    bool standard;        /* the fingerprint is that of a published set: MNIST or Fashion-MNIST */
     char warnings[1024];  /* one a line, empty if none: trailing bytes and the like */
     dt_slab memory;
 } dt_dataset;
@@ -44,7 +44,7 @@ typedef struct dt_dataset {
  * t10k-images, t10k-labels; "-idx3-ubyte"/"-idx1-ubyte" or ".idx3-ubyte"/".idx1-ubyte"; with or without
  * ".gz") or with mnist.npz; an .npz file; "synthetic" or "synthetic:N" for N training and N/6 (at least 1)
  * test images (default 12000); seed is used for these alone. NULL searches $DTRAIN_DATA (same forms),
- * data/mnist, ../shared/data/mnist,
+ * data/mnist, ../shared/data/mnist (both also as seen from a build folder),
  * ~/.keras/datasets/mnist.npz; the first that exists is read, and if it is damaged that is an error.
  * Errors, all DT_DATA or DT_MEMORY, name the file and the cause: nothing found (lists the places tried and
  * the three ways to get data), unreadable, gzip cut short or with a wrong CRC, not gzip at all (says when it

@@ -35,7 +35,7 @@ size_t dt_volume_floats(dt_volume volume);
 
 typedef struct dt_layer_spec {
     dt_layer_kind kind;
-    char name[8]; /* conv1, bn1, .. fc3 */
+    char name[16]; /* conv1, bn1, .. fc3 */
     dt_volume in, out;
     int kernel;    /* convolution: side of its square kernel */
     bool pool;     /* convolution: pooled 2x2 */

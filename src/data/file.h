@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A regular file that is read at any place; its failures name it. Local. */
+#ifndef DTRAIN_DATA_FILE_H
+#define DTRAIN_DATA_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dtrain/status.h"
+
+enum { DT_PATH_BYTES = 1024 };
+
+typedef struct dt_file {
+    char path[DT_PATH_BYTES];
+    int handle; /* -1: not open */
+    uint64_t bytes;
+} dt_file;
+
+typedef enum dt_path_kind { DT_PATH_NONE, DT_PATH_FILE, DT_PATH_FOLDER } dt_path_kind;
+
+/* What stands at a path. Something that may not be looked at counts as a file: opening it tells why. */
+dt_path_kind dt_file_kind(const char *path);
+
+/* Errors, DT_DATA: not there, a folder or a device, no permission. On failure the file is not open. */
+dt_status dt_file_open(const char *path, dt_file *file);
+
+/* A file that was never opened, or is closed already, is fine if its handle is -1. */
+void dt_file_close(dt_file *file);
+
+/* Reads `bytes` bytes from `offset`; *got is less only at the end of the file. Errors, DT_DATA: the system's.
+ */
+dt_status dt_file_read(const dt_file *file, uint64_t offset, void *data, size_t bytes, size_t *got);
+
+/* A clause on what the file seems to be instead of what was wanted, for the end of a message: that it is
+ * empty, that it looks like a web page, or its first bytes. */
+void dt_file_describe(const dt_file *file, char *text, size_t text_bytes);
+
+/* Little-endian and big-endian integers at any address. */
+static inline uint16_t dt_file_little16(const unsigned char *bytes) {
+    return (uint16_t)(bytes[0] | bytes[1] << 8);
+}
+
+static inline uint32_t dt_file_little32(const unsigned char *bytes) {
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
+}
+
+static inline uint32_t dt_file_big32(const unsigned char *bytes) {
+    return (uint32_t)bytes[0] << 24 | (uint32_t)bytes[1] << 16 | (uint32_t)bytes[2] << 8 | bytes[3];
+}
+
+#endif
