@@ -26,3 +26,12 @@ function(dt_add_folder name)
   target_include_directories(dt_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(dt_${name} PUBLIC ${FOLDER_USES} PRIVATE dt_options ${FOLDER_PRIVATE})
 endfunction()
+
+# dt_name_leaks(TARGET): for programs that use MPI. With AddressSanitizer it links what lets tests/suppressions/lsan.txt
+# name Open MPI's leaks; without, it does nothing.
+function(dt_name_leaks target)
+  if(DT_SANITIZE MATCHES address)
+    target_sources(${target} PRIVATE ${PROJECT_SOURCE_DIR}/tests/suppressions/open_mpi.c)
+    set_target_properties(${target} PROPERTIES ENABLE_EXPORTS ON)
+  endif()
+endfunction()

@@ -9,8 +9,8 @@
  *
  * Bits. Within one (instruction set, engine) pair a sample's results depend on that sample alone: not on its
  * place in the batch, the number of samples beside it, or the number of threads. Sums over samples follow
- * leaves.h. (With DT_ENGINE_BLAS the dense layers are one GEMM over all rows, and OpenBLAS does not promise
- * this.)
+ * leaves.h. (With DT_ENGINE_BLAS neither convolutions nor dense layers promise this: OpenBLAS sums in an
+ * order that may follow the shape of a matrix and a row's place in it.)
  *
  * Every kernel has a plain C twin, DT_ENGINE_REFERENCE, that the tests compare with. */
 #ifndef DTRAIN_KERNELS_H
@@ -34,7 +34,7 @@ typedef enum dt_isa {
 
 typedef enum dt_engine {
     DT_ENGINE_AUTO,     /* the fastest body for each kernel that keeps the promise about bits */
-    DT_ENGINE_BLAS,     /* im2col and OpenBLAS for convolutions, OpenBLAS for dense layers */
+    DT_ENGINE_BLAS,     /* im2col and OpenBLAS for convolutions, OpenBLAS for dense layers; to compare with */
     DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
 } dt_engine;
 

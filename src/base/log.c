@@ -4,6 +4,8 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static struct {
@@ -17,8 +19,22 @@ void dt_log_configure(bool speaks, bool quiet) {
     state.quiet = quiet;
 }
 
+/* Open MPI's mpirun gives its ranks a pseudo-terminal even when its own output goes to a file: what counts is what
+ * the launcher writes to. Only the rank that mpirun itself started can see that; others are taken for no terminal. */
+static bool launcher_has_terminal(void) {
+    char name[64], target[256];
+    snprintf(name, sizeof name, "/proc/%ld/fd/1", (long)getppid());
+    ssize_t length = readlink(name, target, sizeof target - 1);
+    if (length < 0)
+        return false;
+    target[length] = '\0';
+    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+}
+
 bool dt_log_is_terminal(void) {
-    return !state.silent && isatty(STDOUT_FILENO) == 1;
+    if (state.silent || isatty(STDOUT_FILENO) != 1)
+        return false;
+    return !getenv("OMPI_COMM_WORLD_RANK") || launcher_has_terminal();
 }
 
 static void clear_progress(void) {

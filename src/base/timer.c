@@ -18,7 +18,7 @@ const char *dt_phase_name(dt_phase phase) {
         [DT_PHASE_DENSE_FORWARD] = "dense_forward",
         [DT_PHASE_DENSE_BACKWARD] = "dense_backward",
         [DT_PHASE_NORM] = "norm",
-        [DT_PHASE_LOSS] = "loss",
+        [DT_PHASE_LOSS] = "cross_entropy",
         [DT_PHASE_STATISTICS] = "statistics",
         [DT_PHASE_GRADIENTS] = "gradients",
         [DT_PHASE_OPTIMIZER] = "optimizer",

@@ -69,7 +69,7 @@ void dt_metrics_close(dt_metrics *metrics) {
 
 /* Takes the line (and frees it). */
 static dt_status write_line(dt_metrics *metrics, json_t *line) {
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(16)) : NULL;
     json_decref(line);
     if (!text)
         return dt_fail(DT_FILE, "%s: a line could not be written as JSON", metrics->path);
@@ -114,7 +114,7 @@ static json_t *hosts(const dt_placement_table *table) {
 static json_t *versions(const dt_session *session) {
     return json_pack("{s:s,s:s,s:s,s:s,s:s}", "dtrain", dt_version_text(), "mpi",
                      dt_comm_library(session->comm), "blas", dt_probe_blas(), "isa",
-                     dt_isa_name(dt_kernels_isa(session->kernels)), "compiler", __VERSION__);
+                     dt_isa_name(dt_kernels_isa(session->kernels)), "compiler", dt_version_compiler());
 }
 
 static json_t *data(const dt_corpus *corpus) {

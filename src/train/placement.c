@@ -2,6 +2,7 @@
 /* The placement table: gathered, folded, printed. */
 #include "dtrain/placement.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ typedef struct rank_facts {
 static int read_omp_num_threads(void) {
     const char *text = getenv("OMP_NUM_THREADS");
     long threads = text ? strtol(text, NULL, 10) : 0;
-    return threads > 0 && threads <= DT_CORES * 8 ? (int)threads : 0;
+    return threads > 0 && threads <= INT_MAX ? (int)threads : 0;
 }
 
 /* The decision for this rank among the ranks of its node. The node's wish is its first rank's: a variable
@@ -54,6 +55,17 @@ static void describe(const dt_comm *comm, const dt_cores *cores, const dt_placem
     snprintf(place->warnings, sizeof place->warnings, "%s", decision->warnings);
 }
 
+/* Gathers into room that stands on all ranks. */
+static void gather(dt_comm *comm, const rank_facts *mine, int threads_option, rank_facts *facts,
+                   dt_cores *node_cores, dt_placement_table *table) {
+    dt_comm_allgather(comm, mine, sizeof *mine, facts);
+    dt_placement decision = decide(comm, facts, node_cores, threads_option);
+    dt_place *place = &table->places[table->ranks]; /* a spare row: sending and receiving must not overlap */
+    describe(comm, &mine->cores, &decision, place);
+    dt_comm_allgather(comm, place, sizeof *place, table->places);
+    dt_comm_set_polite(comm, decision.oversubscribed);
+}
+
 dt_status dt_placement_gather(dt_comm *comm, int threads_option, dt_placement_table *table) {
     size_t ranks = (size_t)dt_comm_size(comm);
     *table = (dt_placement_table){.ranks = (int)ranks};
@@ -65,26 +77,16 @@ dt_status dt_placement_gather(dt_comm *comm, int threads_option, dt_placement_ta
     mine.node = dt_comm_node(comm);
     mine.omp_num_threads = read_omp_num_threads();
 
-    dt_status status = dt_ok();
-    if (!table->places || !facts || !node_cores)
-        status = dt_fail(DT_MEMORY, "no memory for the places of %zu ranks", ranks);
+    bool has_room = table->places && facts && node_cores;
+    dt_status status = has_room ? dt_topology_read(&mine.cores)
+                                : dt_fail(DT_MEMORY, "no memory for the places of %zu ranks", ranks);
+    status = dt_comm_agree(comm, status);
+    if (has_room && !dt_failed(&status))
+        gather(comm, &mine, threads_option, facts, node_cores, table);
     else
-        status = dt_topology_read(&mine.cores);
-    DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
-
-    dt_comm_allgather(comm, &mine, sizeof mine, facts);
-    dt_placement decision = decide(comm, facts, node_cores, threads_option);
-    dt_place *place =
-        &table->places[ranks]; /* a spare row: what is sent must not lie where all is received */
-    describe(comm, &mine.cores, &decision, place);
-    dt_comm_allgather(comm, place, sizeof *place, table->places);
-    dt_comm_set_polite(comm, place->oversubscribed);
-
-cleanup:
+        dt_placement_release(table);
     free(node_cores);
     free(facts);
-    if (dt_failed(&status))
-        dt_placement_release(table);
     return status;
 }
 

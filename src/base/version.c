@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The program's version; the build passes the definitions to this file alone. */
+#include "dtrain/version.h"
+
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+#ifdef NDEBUG
+#define ASSERTIONS ""
+#else
+#define ASSERTIONS ", assertions"
+#endif
+
+const char *dt_version_number(void) {
+    return DT_VERSION;
+}
+
+const char *dt_version_commit(void) {
+    return DT_COMMIT;
+}
+
+const char *dt_version_text(void) {
+    return "dtrain " DT_VERSION " (" DT_COMMIT ")";
+}
+
+const char *dt_version_compiler(void) {
+    return COMPILER;
+}
+
+const char *dt_version_build(void) {
+    return DT_BUILD_TYPE ASSERTIONS DT_SANITIZERS;
+}

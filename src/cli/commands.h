@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The commands of dtrain. Collective: all ranks call with the same options; what they print is said by rank
+ * 0. Errors: any code of status.h, agreed on by all ranks. */
+#ifndef DTRAIN_CLI_COMMANDS_H
+#define DTRAIN_CLI_COMMANDS_H
+
+#include "dtrain/train.h"
+
+dt_status dt_command_train(const dt_options *options, dt_comm *comm);
+dt_status dt_command_eval(const dt_options *options, dt_comm *comm);
+dt_status dt_command_info(const dt_options *options, dt_comm *comm);
+
+#endif

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dtrain: reads the command line, starts MPI, runs one command and says on rank 0 what went wrong. */
+#include <assert.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "dtrain/comm.h"
+#include "dtrain/log.h"
+#include "dtrain/version.h"
+
+/* Nobody who stops reading our output ends a run, and no file that the run opens takes the place of a
+ * standard stream that was closed before the start. */
+static void guard_standard_streams(void) {
+    signal(SIGPIPE, SIG_IGN);
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            return;
+}
+
+static int report(const dt_status *status) {
+    if (dt_failed(status))
+        dt_log_error("%s", status->text);
+    return (int)status->code;
+}
+
+/* --help and --version: once a run, without MPI. */
+static int print_text(dt_command command) {
+    if (dt_comm_launcher_rank() != 0)
+        return DT_OK;
+    if (command == DT_COMMAND_HELP)
+        dt_options_print_help(stdout);
+    else
+        printf("%s\n", dt_version_text());
+    if (fflush(stdout) == 0)
+        return DT_OK;
+    dt_status status = dt_fail(DT_FILE, "standard output cannot be written");
+    return report(&status);
+}
+
+static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
+    switch (line->command) {
+    case DT_COMMAND_TRAIN:
+        return dt_command_train(&line->options, comm);
+    case DT_COMMAND_EVAL:
+        return dt_command_eval(&line->options, comm);
+    case DT_COMMAND_INFO:
+        return dt_command_info(&line->options, comm);
+    case DT_COMMAND_VERSION:
+    case DT_COMMAND_HELP:
+        break;
+    }
+    assert(false);
+    return dt_ok();
+}
+
+int main(int argc, char **argv) {
+    guard_standard_streams();
+    dt_command_line line;
+    dt_status status = dt_options_parse(argc, argv, &line);
+    if (!dt_failed(&status) && line.command >= DT_COMMAND_VERSION)
+        return print_text(line.command);
+
+    dt_comm *comm;
+    dt_status started = dt_comm_create(&comm);
+    if (dt_failed(&started))
+        return report(dt_failed(&status) ? &status : &started);
+    dt_log_configure(dt_comm_rank(comm) == 0, line.options.quiet);
+    status = dt_comm_agree(comm, status);
+    if (!dt_failed(&status))
+        status = run_command(&line, comm);
+    int code = report(&status);
+    dt_comm_destroy(comm);
+    return code;
+}

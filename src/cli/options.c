@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The option table and its readers. */
+#include "cli/options.h"
+
+#include <argp.h>
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+static_assert(sizeof(dt_bn_axis) == sizeof(int) && sizeof(dt_bn_layers) == sizeof(int) &&
+                  sizeof(dt_strategy_kind) == sizeof(int) && sizeof(dt_engine) == sizeof(int) &&
+                  sizeof(dt_isa) == sizeof(int),
+              "choices are stored as int");
+
+#define FIELD(member)        .offset = offsetof(dt_options, member)
+#define FROM_TO(from, to)    .limits = {.low = (from), .high = (to)}
+#define ABOVE_TO(from, to)   .limits = {.low = (from), .high = (to), .low_open = true}
+#define FROM_BELOW(from, to) .limits = {.low = (from), .high = (to), .high_open = true}
+
+/* Counts must fit an int. Bounds that are not the mathematics' own: epsilon must not vanish as a float; a
+ * dropout above 0.999 keeps fewer than 5 of 4096 units; width 8 is 64 times the memory of width 1. */
+static const dt_option table[] = {
+    {"data", "WHERE", DT_GROUP_DATA, DT_OPTION_TEXT, FIELD(data),
+     .otherwise = "the first found of $DTRAIN_DATA, data/mnist, ../shared/data/mnist, "
+                  "~/.keras/datasets/mnist.npz",
+     .text = "folder with the four IDX files, an .npz file, or synthetic[:N] for N digits drawn by the "
+             "program"},
+    {"validation", "N", DT_GROUP_DATA, DT_OPTION_COUNT, FIELD(validation), FROM_TO(0, INT_MAX),
+     .initial = "5000", .text = "the first N training images are the validation set; 0 for none"},
+    {"train-limit", "N", DT_GROUP_DATA, DT_OPTION_COUNT, FIELD(train_limit), FROM_TO(0, INT_MAX),
+     .initial = "0", .text = "train on N of the remaining training images; 0 for all"},
+    {"test-limit", "N", DT_GROUP_DATA, DT_OPTION_COUNT, FIELD(test_limit), FROM_TO(0, INT_MAX),
+     .initial = "0", .text = "test on N of the test images; 0 for all"},
+
+    {"epochs", "N", DT_GROUP_TRAINING, DT_OPTION_COUNT, FIELD(epochs), FROM_TO(1, 1000000), .initial = "10",
+     .text = "passes over the training images"},
+    {"batch", "N", DT_GROUP_TRAINING, DT_OPTION_COUNT, FIELD(batch), FROM_TO(1, 65536), .initial = "64",
+     .text = "samples of a step, all ranks together"},
+    {"max-steps", "N", DT_GROUP_TRAINING, DT_OPTION_COUNT, FIELD(max_steps), FROM_TO(0, INT_MAX),
+     .initial = "0", .text = "stop after N steps; 0 for no limit"},
+    {"lr", "RATE", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, FIELD(adam.lr), ABOVE_TO(0, 1000), .initial = "0.001",
+     .text = "learning rate of Adam"},
+    {"beta1", "B", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, FIELD(adam.beta1), FROM_BELOW(0, 1), .initial = "0.9",
+     .text = "Adam's decay of the mean gradient"},
+    {"beta2", "B", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, FIELD(adam.beta2), FROM_BELOW(0, 1),
+     .initial = "0.999", .text = "Adam's decay of the mean squared gradient"},
+    {"eps", "E", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, FIELD(adam.epsilon), FROM_TO(1e-37, 1),
+     .initial = "1e-8", .text = "Adam's addend to the root of the mean squared gradient"},
+    {"seed", "N", DT_GROUP_TRAINING, DT_OPTION_SEED, FIELD(seed), .initial = "1",
+     .text = "what initial weights, order of samples, dropout and synthetic digits are drawn from"},
+
+    {"width", "F", DT_GROUP_NETWORK, DT_OPTION_DOUBLE, FIELD(network.width), ABOVE_TO(0, 8), .initial = "1",
+     .text = "factor on the number of channels and units of every hidden layer"},
+    {"dropout", "RATE", DT_GROUP_NETWORK, DT_OPTION_FLOAT, FIELD(network.dropout), FROM_TO(0, 0.999),
+     .initial = "0.5", .text = "share of units left out behind each hidden dense layer"},
+    {"bn-axis", NULL, DT_GROUP_NETWORK, DT_OPTION_CHOICE, FIELD(network.bn_axis),
+     .choices = {{"rows", DT_BN_ROWS}, {"channels", DT_BN_CHANNELS}}, .initial = "rows",
+     .text = "batch normalisation over each image row (Keras' axis=1) or each channel (axis=-1)"},
+    {"bn-layers", NULL, DT_GROUP_NETWORK, DT_OPTION_CHOICE, FIELD(network.bn_layers),
+     .choices = {{"all", DT_BN_ALL}, {"first2", DT_BN_FIRST2}, {"none", DT_BN_NONE}}, .initial = "all",
+     .text = "the convolutions that batch normalisation follows"},
+
+    {"threads", "N", DT_GROUP_MACHINE, DT_OPTION_COUNT, FIELD(threads), FROM_TO(0, 4096), .initial = "0",
+     .text = "threads of a rank; 0 for the cores that it may use, divided fairly among the ranks on them"},
+    {"strategy", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(strategy),
+     .choices = {{"allreduce", DT_STRATEGY_ALLREDUCE}}, .initial = "allreduce",
+     .text = "how the ranks share the work of a step"},
+    {"engine", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(engine),
+     .choices = {{"auto", DT_ENGINE_AUTO}, {"blas", DT_ENGINE_BLAS}, {"reference", DT_ENGINE_REFERENCE}},
+     .initial = "auto", .text = "the bodies of the kernels: the fastest, OpenBLAS, or plain C"},
+    {"isa", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(isa),
+     .choices = {{"auto", DT_ISA_BEST},
+                 {"baseline", DT_ISA_BASELINE},
+                 {"avx2", DT_ISA_AVX2},
+                 {"avx512", DT_ISA_AVX512}},
+     .initial = "auto", .text = "the highest instruction set to use; auto for the best that the CPU has"},
+
+    {"out", "DIR", DT_GROUP_OUTPUT, DT_OPTION_TEXT, FIELD(out), .initial = "run",
+     .text = "folder for metrics.jsonl and the weights"},
+    {"quiet", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(quiet), .otherwise = "off",
+     .text = "print warnings and errors alone"},
+
+    {"info", NULL, DT_GROUP_PROGRAM, DT_OPTION_COMMAND, .command = DT_COMMAND_INFO,
+     .text = "the same as the command info"},
+    {"version", NULL, DT_GROUP_PROGRAM, DT_OPTION_COMMAND, .command = DT_COMMAND_VERSION,
+     .text = "print the version and the commit"},
+    {"help", NULL, DT_GROUP_PROGRAM, DT_OPTION_COMMAND, .command = DT_COMMAND_HELP,
+     .text = "print this list"},
+};
+
+enum { ROWS = sizeof table / sizeof *table, TEXT_ROOM = 480, NAME_ROOM = 64 };
+
+static const char *const group_titles[DT_GROUPS] = {
+    [DT_GROUP_DATA] = "Data:",       [DT_GROUP_TRAINING] = "Training:", [DT_GROUP_NETWORK] = "Network:",
+    [DT_GROUP_MACHINE] = "Machine:", [DT_GROUP_OUTPUT] = "Output:",     [DT_GROUP_PROGRAM] = "Program:",
+};
+
+static const struct {
+    const char *name;
+    dt_command command;
+} commands[] = {{"train", DT_COMMAND_TRAIN}, {"eval", DT_COMMAND_EVAL}, {"info", DT_COMMAND_INFO}};
+
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+int dt_options_count(void) {
+    return ROWS;
+}
+
+const dt_option *dt_options_row(int index) {
+    assert(index >= 0 && index < ROWS);
+    return &table[index];
+}
+
+static bool takes_value(const dt_option *option) {
+    return option->kind != DT_OPTION_FLAG && option->kind != DT_OPTION_COMMAND;
+}
+
+/* Joins the choices' names, `last` in front of the last one. */
+static const char *join_choices(const dt_option *option, const char *between, const char *last, char *text,
+                                size_t room) {
+    size_t used = 0;
+    text[0] = '\0';
+    for (const dt_choice *choice = option->choices; choice->name && used < room; choice++) {
+        const char *joint = choice == option->choices ? "" : choice[1].name ? between : last;
+        used += (size_t)snprintf(text + used, room - used, "%s%s", joint, choice->name);
+    }
+    return text;
+}
+
+const char *dt_options_allowed(const dt_option *option, char *text, size_t room) {
+    const dt_limits limits = option->limits;
+    switch (option->kind) {
+    case DT_OPTION_COUNT:
+        snprintf(text, room, "a whole number from %.0f to %.0f", limits.low, limits.high);
+        break;
+    case DT_OPTION_SEED:
+        snprintf(text, room, "a whole number from 0 to %llu", (unsigned long long)UINT64_MAX);
+        break;
+    case DT_OPTION_DOUBLE:
+    case DT_OPTION_FLOAT:
+        snprintf(text, room, "a number %s %g%s %g", limits.low_open ? "above" : "from", limits.low,
+                 limits.low_open    ? ", up to"
+                 : limits.high_open ? " to below"
+                                    : " to",
+                 limits.high);
+        break;
+    case DT_OPTION_CHOICE:
+        return join_choices(option, ", ", " or ", text, room);
+    case DT_OPTION_TEXT:
+        snprintf(text, room, "a name that is not empty");
+        break;
+    case DT_OPTION_FLAG:
+    case DT_OPTION_COMMAND:
+        snprintf(text, room, "no value");
+        break;
+    }
+    return text;
+}
+
+/* Digits alone: strtoull by itself would take signs, spaces and junk. */
+static bool read_whole(const char *text, uint64_t *value) {
+    if (!*text || text[strspn(text, "0123456789")])
+        return false;
+    errno = 0;
+    *value = strtoull(text, NULL, 10);
+    return errno == 0;
+}
+
+/* Decimal numbers alone: strtod by itself would take spaces, hexadecimal digits and NaN. */
+static bool read_real(const char *text, double *value) {
+    if (!*text || text[strspn(text, "0123456789+-.eE")])
+        return false;
+    char *end;
+    *value = strtod(text, &end);
+    return !*end;
+}
+
+static bool within(dt_limits limits, double value) {
+    return (limits.low_open ? value > limits.low : value >= limits.low) &&
+           (limits.high_open ? value < limits.high : value <= limits.high);
+}
+
+static bool read_count(const dt_option *option, const char *text, void *field) {
+    uint64_t value;
+    if (!read_whole(text, &value) || !within(option->limits, (double)value))
+        return false;
+    *(int *)field = (int)value;
+    return true;
+}
+
+static bool read_float(const dt_option *option, const char *text, void *field) {
+    double value;
+    if (!read_real(text, &value) || !within(option->limits, value))
+        return false;
+    if (option->kind == DT_OPTION_FLOAT)
+        *(float *)field = (float)value;
+    else
+        *(double *)field = value;
+    return true;
+}
+
+static bool read_choice(const dt_option *option, const char *text, void *field) {
+    for (const dt_choice *choice = option->choices; choice->name; choice++)
+        if (strcmp(choice->name, text) == 0) {
+            memcpy(field, &choice->value, sizeof choice->value);
+            return true;
+        }
+    return false;
+}
+
+/* Stores the value that `text` says; false if it is not allowed. */
+static bool read_value(const dt_option *option, const char *text, dt_options *options) {
+    void *field = (char *)options + option->offset;
+    switch (option->kind) {
+    case DT_OPTION_COUNT:
+        return read_count(option, text, field);
+    case DT_OPTION_SEED:
+        return read_whole(text, field);
+    case DT_OPTION_DOUBLE:
+    case DT_OPTION_FLOAT:
+        return read_float(option, text, field);
+    case DT_OPTION_CHOICE:
+        return read_choice(option, text, field);
+    case DT_OPTION_TEXT:
+        *(const char **)field = text;
+        return *text != '\0';
+    case DT_OPTION_FLAG:
+    case DT_OPTION_COMMAND:
+        break;
+    }
+    assert(false);
+    return false;
+}
+
+dt_options dt_options_default(void) {
+    dt_options options = {.walk = dt_options_walk};
+    for (int row = 0; row < ROWS; row++)
+        if (table[row].initial) {
+            bool allowed = read_value(&table[row], table[row].initial, &options);
+            assert(allowed);
+            (void)allowed;
+        }
+    return options;
+}
+
+/* The fewest digits that read back as the same value. */
+static void write_real(double value, bool is_float, char *text, size_t room) {
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(text, room, "%.*g", digits, value);
+        if (is_float ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value)
+            return;
+    }
+}
+
+static const char *choice_name(const dt_option *option, const void *field) {
+    int value;
+    memcpy(&value, field, sizeof value);
+    for (const dt_choice *choice = option->choices; choice->name; choice++)
+        if (choice->value == value)
+            return choice->name;
+    return NULL;
+}
+
+/* Hands one option on. */
+static void show(const dt_option *option, const dt_options *options, dt_setting_visit visit, void *context) {
+    const void *field = (const char *)options + option->offset;
+    char number[NAME_ROOM];
+    switch (option->kind) {
+    case DT_OPTION_COUNT:
+        snprintf(number, sizeof number, "%d", *(const int *)field);
+        break;
+    case DT_OPTION_SEED:
+        snprintf(number, sizeof number, "%llu", (unsigned long long)*(const uint64_t *)field);
+        visit(context, option->name, number, *(const uint64_t *)field > INT64_MAX);
+        return;
+    case DT_OPTION_DOUBLE:
+        write_real(*(const double *)field, false, number, sizeof number);
+        break;
+    case DT_OPTION_FLOAT:
+        write_real(*(const float *)field, true, number, sizeof number);
+        break;
+    case DT_OPTION_CHOICE:
+        visit(context, option->name, choice_name(option, field), true);
+        return;
+    case DT_OPTION_TEXT:
+        visit(context, option->name, *(const char *const *)field, true);
+        return;
+    case DT_OPTION_FLAG:
+        visit(context, option->name, *(const bool *)field ? "true" : "false", false);
+        return;
+    case DT_OPTION_COMMAND:
+        return;
+    }
+    visit(context, option->name, number, false);
+}
+
+void dt_options_walk(const dt_options *options, dt_setting_visit visit, void *context) {
+    for (int row = 0; row < ROWS; row++)
+        show(&table[row], options, visit, context);
+}
+
+static int minimum(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* Levenshtein's distance of two short words. */
+static int edit_distance(const char *a, const char *b) {
+    int row[NAME_ROOM], length = minimum((int)strlen(b), NAME_ROOM - 1);
+    for (int j = 0; j <= length; j++)
+        row[j] = j;
+    for (int i = 0; a[i]; i++) {
+        int diagonal = row[0];
+        row[0] = i + 1;
+        for (int j = 0; j < length; j++) {
+            int replaced = diagonal + (a[i] != b[j]);
+            diagonal = row[j + 1];
+            row[j + 1] = minimum(replaced, 1 + minimum(row[j], row[j + 1]));
+        }
+    }
+    return row[length];
+}
+
+/* The option whose name is at most two typing errors away, and fewer than half its letters; or NULL. */
+static const dt_option *nearest(const char *name) {
+    const dt_option *best = NULL;
+    int least = 3;
+    for (int row = 0; row < ROWS; row++) {
+        int distance = edit_distance(name, table[row].name);
+        if (distance < least && 2 * distance < (int)strlen(table[row].name)) {
+            best = &table[row];
+            least = distance;
+        }
+    }
+    return best;
+}
+
+/* Lists the options that begin with `name`; returns how many. */
+static int list_matches(const char *name, size_t length, const dt_option **match, char *text, size_t room) {
+    int count = 0;
+    size_t used = 0;
+    for (int row = 0; row < ROWS; row++) {
+        if (strncmp(table[row].name, name, length) != 0)
+            continue;
+        *match = &table[row];
+        if (strlen(table[row].name) == length)
+            return 1;
+        if (used < room)
+            used +=
+                (size_t)snprintf(text + used, room - used, "%s--%s", count ? " or " : "", table[row].name);
+        count++;
+    }
+    return count;
+}
+
+#define HELP_HINT "(dtrain --help lists the options)"
+
+/* Why getopt refused this word; success if it is not the word it refused. */
+static dt_status explain(const char *word) {
+    if (strncmp(word, "--", 2) != 0)
+        return word[0] == '-' ? dt_fail(DT_USAGE, "%.100s: no such option " HELP_HINT, word) : dt_ok();
+    const char *name = word + 2;
+    size_t length = strcspn(name, "=");
+    const dt_option *match = NULL;
+    char matches[TEXT_ROOM], allowed[TEXT_ROOM];
+    int count = length ? list_matches(name, length, &match, matches, sizeof matches) : 0;
+    if (count > 1)
+        return dt_fail(DT_USAGE, "--%.*s: could be %s", (int)length, name, matches);
+    if (count == 0) {
+        char cut[NAME_ROOM];
+        snprintf(cut, sizeof cut, "%.*s", (int)length, name);
+        match = nearest(cut);
+        return dt_fail(DT_USAGE, "--%s: no such option%s%s%s " HELP_HINT, cut,
+                       match ? "; did you mean --" : "", match ? match->name : "", match ? "?" : "");
+    }
+    if (name[length] && !takes_value(match))
+        return dt_fail(DT_USAGE, "--%s: '%.100s' is not allowed: the option takes no value", match->name,
+                       name + length + 1);
+    if (!name[length] && takes_value(match))
+        return dt_fail(DT_USAGE, "--%s: no value is given: %s", match->name,
+                       dt_options_allowed(match, allowed, sizeof allowed));
+    return dt_ok();
+}
+
+/* What the parser fills. */
+typedef struct reading {
+    dt_command_line *line;
+    dt_command argument; /* the command that the first argument names */
+    dt_status status;
+} reading;
+
+static void ask_for(dt_command_line *line, dt_command command) {
+    if (command > line->command)
+        line->command = command;
+}
+
+static dt_status take_option(dt_command_line *line, const dt_option *option, const char *value) {
+    char allowed[TEXT_ROOM];
+    if (option->kind == DT_OPTION_FLAG)
+        *(bool *)((char *)&line->options + option->offset) = true;
+    else if (option->kind == DT_OPTION_COMMAND)
+        ask_for(line, option->command);
+    else if (!read_value(option, value, &line->options))
+        return dt_fail(DT_USAGE, "--%s: '%.200s' is not allowed: %s", option->name, value,
+                       dt_options_allowed(option, allowed, sizeof allowed));
+    return dt_ok();
+}
+
+/* The first argument is the command; eval takes one more. */
+static dt_status take_argument(reading *read, unsigned number, const char *value) {
+    if (number == 0) {
+        for (int i = 0; i < COMMANDS; i++)
+            if (strcmp(commands[i].name, value) == 0) {
+                read->argument = commands[i].command;
+                ask_for(read->line, read->argument);
+                return dt_ok();
+            }
+        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval or info", value);
+    }
+    if (read->argument != DT_COMMAND_EVAL || number > 1)
+        return dt_fail(DT_USAGE, "'%.200s': an argument too many: only eval takes one, a file or folder",
+                       value);
+    if (!*value)
+        return dt_fail(DT_USAGE, "eval: '' is not allowed: a file or folder with weights");
+    read->line->options.weights = value;
+    return dt_ok();
+}
+
+enum {
+    FIRST_KEY = 1000, /* no character, so that no option has a short form */
+    LAST_GROUP = -1   /* where argp puts options named help and version in any case */
+};
+
+static error_t take_key(int key, char *argument, struct argp_state *state) {
+    reading *read = state->input;
+    if (key == ARGP_KEY_ARG)
+        read->status = take_argument(read, state->arg_num, argument);
+    else if (key >= FIRST_KEY && key < FIRST_KEY + ROWS)
+        read->status = take_option(read->line, &table[key - FIRST_KEY], argument);
+    else if (key == ARGP_KEY_ERROR && !dt_failed(&read->status)) {
+        /* getopt does not say which word it refused: it has stepped over a long option, but may still stand
+         * on a cluster of short ones. */
+        read->status = explain(state->argv[state->next - 1]);
+        if (!dt_failed(&read->status))
+            read->status = explain(state->argv[state->next < state->argc ? state->next : 0]);
+    } else
+        return ARGP_ERR_UNKNOWN;
+    return dt_failed(&read->status) ? EINVAL : 0;
+}
+
+/* argp's view of the table: a title before each group, an end mark behind all. */
+typedef struct argp_view {
+    struct argp_option options[ROWS + DT_GROUPS + 1];
+    char texts[ROWS][TEXT_ROOM];
+    char arguments[ROWS][NAME_ROOM];
+} argp_view;
+
+static const char *view_text(const dt_option *option, char *text) {
+    const char *value = option->otherwise ? option->otherwise : option->initial;
+    if (value)
+        snprintf(text, TEXT_ROOM, "%s (default: %s)", option->text, value);
+    return value ? text : option->text;
+}
+
+static const char *view_argument(const dt_option *option, char *text) {
+    return option->kind == DT_OPTION_CHOICE ? join_choices(option, "|", "|", text, NAME_ROOM)
+                                            : option->argument;
+}
+
+static void view_fill(argp_view *view) {
+    struct argp_option *next = view->options;
+    memset(view, 0, sizeof *view);
+    for (int row = 0; row < ROWS; row++) {
+        const dt_option *option = &table[row];
+        int group = option->group == DT_GROUP_PROGRAM ? LAST_GROUP : (int)option->group + 1;
+        if (row == 0 || option->group != table[row - 1].group)
+            *next++ = (struct argp_option){.doc = group_titles[option->group], .group = group};
+        *next++ = (struct argp_option){
+            .name = option->name,
+            .key = FIRST_KEY + row,
+            .arg = view_argument(option, view->arguments[row]),
+            .doc = view_text(option, view->texts[row]),
+            .group = group,
+        };
+    }
+}
+
+static const struct argp program = {
+    .parser = take_key,
+    .args_doc = "[train]\neval [FILE|DIR]\ninfo",
+    .doc = "Trains an AlexNet for 28x28 digits, data-parallel over MPI: mpirun -np 4 dtrain\v"
+           "train (the default) trains; eval prints loss and accuracy of the weights in a file or folder "
+           "(default: the folder of --out); info prints what was built and what this machine has.",
+};
+
+dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
+    argp_view view;
+    view_fill(&view);
+    struct argp argp = program;
+    argp.options = view.options;
+    *line = (dt_command_line){.command = DT_COMMAND_TRAIN, .options = dt_options_default()};
+    reading read = {.line = line, .status = dt_ok()};
+    error_t failed = argp_parse(&argp, argc, argv, ARGP_IN_ORDER | ARGP_NO_ERRS | ARGP_NO_HELP | ARGP_NO_EXIT,
+                                NULL, &read);
+    if (failed && !dt_failed(&read.status))
+        return dt_fail(failed == ENOMEM ? DT_MEMORY : DT_USAGE, "the command line cannot be read: %s",
+                       strerror(failed));
+    if (!line->options.weights)
+        line->options.weights = line->options.out;
+    return read.status;
+}
+
+void dt_options_print_help(FILE *stream) {
+    argp_view view;
+    char name[] = "dtrain";
+    view_fill(&view);
+    struct argp argp = program;
+    argp.options = view.options;
+    argp_help(&argp, stream, ARGP_HELP_SHORT_USAGE | ARGP_HELP_LONG | ARGP_HELP_DOC, name);
+}

@@ -1,0 +1,529 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Communication over MPI-3: the one file that knows MPI. */
+#include "dtrain/comm.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <mpi.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "comm/launch.h"
+#include "dtrain/timer.h"
+
+/* Collectives go in pieces of 4 MB. MPI libraries allocate a temporary the size of the message; glibc maps
+ * and unmaps one above 32 MiB each time, and its page faults cost ten times the transport. It also keeps
+ * MPI's int counts far from their end. */
+enum { PIECE_BYTES = 4 << 20 };
+
+struct dt_comm {
+    MPI_Comm world;     /* collectives */
+    MPI_Comm transfers; /* messages of dt_transfers: their tags meet no others */
+    MPI_Comm node;      /* the ranks of this node */
+    MPI_Comm leaders;   /* node rank 0 of each node; MPI_COMM_NULL on other ranks */
+    int rank, size;
+    int node_number, nodes;
+    int node_rank, node_size;
+    bool polite;
+    dt_traffic traffic;
+    char host[MPI_MAX_PROCESSOR_NAME];
+    char library[MPI_MAX_LIBRARY_VERSION_STRING];
+};
+
+/* Not dt_log_error: that is silent on all ranks but 0. */
+static _Noreturn void end_all(const dt_comm *comm, int result, const char *call) {
+    char text[MPI_MAX_ERROR_STRING] = "";
+    int length;
+    MPI_Error_string(result, text, &length);
+    fprintf(stderr, "dtrain: error: rank %d on %s: %s: %s\n", comm->rank, comm->host, call, text);
+    fflush(NULL);
+    MPI_Abort(MPI_COMM_WORLD, DT_MACHINE);
+    _exit(DT_MACHINE);
+}
+
+#define CHECK(comm, call)                         \
+    do {                                          \
+        int check_result = (call);                \
+        if (check_result != MPI_SUCCESS)          \
+            end_all((comm), check_result, #call); \
+    } while (0)
+
+static int minimum(size_t a, int b) {
+    return a < (size_t)b ? (int)a : b;
+}
+
+/* Between two tests of a polite wait: gives the core away at once, and sleeps when the wait is a long one, 20
+ * microseconds at first and up to 200. A message that is about to arrive is met within the first 50. */
+typedef struct idle_time {
+    double since;
+    long sleep_ns;
+} idle_time;
+
+static void idle_pause(idle_time *idle) {
+    enum { PATIENCE_US = 50, FIRST_SLEEP_NS = 20000, LONGEST_SLEEP_NS = 200000 };
+    sched_yield();
+    if (idle->since == 0) {
+        *idle = (idle_time){dt_timer_now(), FIRST_SLEEP_NS};
+        return;
+    }
+    if (dt_timer_now() - idle->since < PATIENCE_US * 1e-6)
+        return;
+    /* A signal may cut the sleep short: the next test comes sooner, that is all. */
+    (void)nanosleep(&(struct timespec){0, idle->sleep_ns}, NULL);
+    idle->sleep_ns = idle->sleep_ns * 2 < LONGEST_SLEEP_NS ? idle->sleep_ns * 2 : LONGEST_SLEEP_NS;
+}
+
+static void wait_all(const dt_comm *comm, int count, MPI_Request *requests) {
+    if (!comm->polite) {
+        CHECK(comm, MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
+        return;
+    }
+    idle_time idle = {0};
+    for (;;) {
+        int done;
+        CHECK(comm, MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE));
+        if (done)
+            return;
+        idle_pause(&idle);
+    }
+}
+
+/* Failures of this communicator come back as return values. */
+static void return_errors(const dt_comm *comm, MPI_Comm communicator) {
+    CHECK(comm, MPI_Comm_set_errhandler(communicator, MPI_ERRORS_RETURN));
+}
+
+/* The ranks that share memory with this one. DTRAIN_NODE_RANKS=N cuts every node into nodes of N ranks, so
+ * that one machine can stand for several. */
+static void split_nodes(dt_comm *comm) {
+    MPI_Comm sharing;
+    CHECK(comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &sharing));
+    const char *text = getenv("DTRAIN_NODE_RANKS");
+    int place, ranks = text ? atoi(text) : 0;
+    CHECK(comm, MPI_Comm_rank(sharing, &place));
+    CHECK(comm, MPI_Comm_split(sharing, ranks > 0 ? place / ranks : 0, comm->rank, &comm->node));
+    CHECK(comm, MPI_Comm_free(&sharing));
+    return_errors(comm, comm->node);
+    CHECK(comm, MPI_Comm_rank(comm->node, &comm->node_rank));
+    CHECK(comm, MPI_Comm_size(comm->node, &comm->node_size));
+}
+
+/* Leaders are ordered by their rank in the world, and a leader is its node's lowest rank: so a leader's rank
+ * among the leaders is the number of its node. */
+static void number_nodes(dt_comm *comm) {
+    int color = comm->node_rank == 0 ? 0 : MPI_UNDEFINED;
+    CHECK(comm, MPI_Comm_split(comm->world, color, comm->rank, &comm->leaders));
+    int numbers[2] = {0, 0};
+    if (comm->leaders != MPI_COMM_NULL) {
+        return_errors(comm, comm->leaders);
+        CHECK(comm, MPI_Comm_rank(comm->leaders, &numbers[0]));
+        CHECK(comm, MPI_Comm_size(comm->leaders, &numbers[1]));
+    }
+    CHECK(comm, MPI_Bcast(numbers, 2, MPI_INT, 0, comm->node));
+    comm->node_number = numbers[0];
+    comm->nodes = numbers[1];
+}
+
+/* MPI's name and version, cut at the end of the first sentence or line. */
+static void read_library(dt_comm *comm) {
+    int length;
+    CHECK(comm, MPI_Get_library_version(comm->library, &length));
+    comm->library[strcspn(comm->library, ",\n\r")] = '\0';
+}
+
+static dt_status check_version(void) {
+    int version, subversion;
+    int result = MPI_Get_version(&version, &subversion);
+    if (result != MPI_SUCCESS || version < 3)
+        return dt_fail(DT_MACHINE, "MPI %d.%d is too old: version 3 or later is needed",
+                       result == MPI_SUCCESS ? version : 0, result == MPI_SUCCESS ? subversion : 0);
+    return dt_ok();
+}
+
+static const char *variable(const char *name) {
+    return getenv(name);
+}
+
+static dt_status start_mpi(void) {
+    DT_TRY(check_version());
+#ifdef OPEN_MPI
+    /* Open MPI ends the process inside its initialisation in this case, with a message that helps nobody. */
+    DT_TRY(dt_launch_check(variable, 0));
+#endif
+    int provided;
+    int result = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
+    if (result != MPI_SUCCESS)
+        return dt_fail(DT_MACHINE, "MPI could not be initialised (MPI_Init_thread returned %d)", result);
+    if (provided < MPI_THREAD_FUNNELED) {
+        MPI_Finalize();
+        return dt_fail(DT_MACHINE,
+                       "this MPI library does not work in a process with threads (level %d, "
+                       "MPI_THREAD_FUNNELED is needed)",
+                       provided);
+    }
+    return dt_ok();
+}
+
+dt_status dt_comm_create(dt_comm **comm) {
+    dt_comm *created = calloc(1, sizeof *created);
+    *comm = NULL;
+    if (!created)
+        return dt_fail(DT_MEMORY, "no memory for a communicator");
+    dt_status status = start_mpi();
+    if (dt_failed(&status)) {
+        free(created);
+        return status;
+    }
+    return_errors(created, MPI_COMM_WORLD);
+    int length;
+    CHECK(created, MPI_Get_processor_name(created->host, &length));
+    CHECK(created, MPI_Comm_rank(MPI_COMM_WORLD, &created->rank));
+    CHECK(created, MPI_Comm_size(MPI_COMM_WORLD, &created->size));
+    status = dt_launch_check(variable, created->size);
+    if (dt_failed(&status)) {
+        MPI_Finalize();
+        free(created);
+        return status;
+    }
+    CHECK(created, MPI_Comm_dup(MPI_COMM_WORLD, &created->world));
+    CHECK(created, MPI_Comm_dup(MPI_COMM_WORLD, &created->transfers));
+    return_errors(created, created->world);
+    return_errors(created, created->transfers);
+    split_nodes(created);
+    number_nodes(created);
+    read_library(created);
+    *comm = created;
+    return dt_ok();
+}
+
+void dt_comm_destroy(dt_comm *comm) {
+    if (!comm)
+        return;
+    /* MPI_Finalize waits for all ranks too, and spins. */
+    dt_comm_barrier(comm);
+    if (comm->leaders != MPI_COMM_NULL)
+        CHECK(comm, MPI_Comm_free(&comm->leaders));
+    CHECK(comm, MPI_Comm_free(&comm->node));
+    CHECK(comm, MPI_Comm_free(&comm->transfers));
+    CHECK(comm, MPI_Comm_free(&comm->world));
+    CHECK(comm, MPI_Finalize());
+    free(comm);
+}
+
+int dt_comm_launcher_rank(void) {
+    return dt_launch_rank(variable);
+}
+
+int dt_comm_rank(const dt_comm *comm) {
+    return comm->rank;
+}
+
+int dt_comm_size(const dt_comm *comm) {
+    return comm->size;
+}
+
+int dt_comm_node(const dt_comm *comm) {
+    return comm->node_number;
+}
+
+int dt_comm_nodes(const dt_comm *comm) {
+    return comm->nodes;
+}
+
+int dt_comm_node_rank(const dt_comm *comm) {
+    return comm->node_rank;
+}
+
+int dt_comm_node_size(const dt_comm *comm) {
+    return comm->node_size;
+}
+
+const char *dt_comm_host(const dt_comm *comm) {
+    return comm->host;
+}
+
+const char *dt_comm_library(const dt_comm *comm) {
+    return comm->library;
+}
+
+void dt_comm_set_polite(dt_comm *comm, bool polite) {
+    comm->polite = polite;
+}
+
+/* Collectives are nonblocking ones and a wait, polite or not: MPI does not let a blocking call on one rank
+ * meet a nonblocking one on another, and ranks may differ in manners. */
+static void reduce(dt_comm *comm, void *values, int count, size_t value_bytes, MPI_Datatype type,
+                   MPI_Op operation) {
+    assert(count >= 0);
+    if (comm->size == 1)
+        return;
+    char *place = values;
+    for (size_t left = (size_t)count; left > 0;) {
+        int piece = minimum(left, PIECE_BYTES / (int)value_bytes);
+        MPI_Request request;
+        CHECK(comm, MPI_Iallreduce(MPI_IN_PLACE, place, piece, type, operation, comm->world, &request));
+        wait_all(comm, 1, &request);
+        place += (size_t)piece * value_bytes;
+        left -= (size_t)piece;
+    }
+}
+
+void dt_comm_sum_i64(dt_comm *comm, int64_t *values, int count) {
+    reduce(comm, values, count, sizeof *values, MPI_INT64_T, MPI_SUM);
+}
+
+void dt_comm_sum_f64(dt_comm *comm, double *values, int count) {
+    reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_SUM);
+}
+
+void dt_comm_max_f64(dt_comm *comm, double *values, int count) {
+    reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_MAX);
+}
+
+static void broadcast_over(const dt_comm *comm, MPI_Comm over, void *data, size_t bytes, int root) {
+    char *place = data;
+    while (bytes > 0) {
+        int piece = minimum(bytes, PIECE_BYTES);
+        MPI_Request request;
+        CHECK(comm, MPI_Ibcast(place, piece, MPI_BYTE, root, over, &request));
+        wait_all(comm, 1, &request);
+        place += piece;
+        bytes -= (size_t)piece;
+    }
+}
+
+void dt_comm_broadcast(dt_comm *comm, void *data, size_t bytes, int root) {
+    assert(root >= 0 && root < comm->size);
+    if (comm->size > 1)
+        broadcast_over(comm, comm->world, data, bytes, root);
+}
+
+void dt_comm_allgather(dt_comm *comm, const void *mine, size_t bytes, void *all) {
+    char *own = (char *)all + (size_t)comm->rank * bytes;
+    if (bytes == 0)
+        return;
+    memcpy(own, mine, bytes);
+    if (comm->size == 1)
+        return;
+    if (bytes > PIECE_BYTES) {
+        for (int root = 0; root < comm->size; root++)
+            dt_comm_broadcast(comm, (char *)all + (size_t)root * bytes, bytes, root);
+        return;
+    }
+    MPI_Request request;
+    CHECK(comm, MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, all, (int)bytes, MPI_BYTE, comm->world, &request));
+    wait_all(comm, 1, &request);
+}
+
+static void barrier_over(const dt_comm *comm, MPI_Comm over) {
+    MPI_Request request;
+    CHECK(comm, MPI_Ibarrier(over, &request));
+    wait_all(comm, 1, &request);
+}
+
+void dt_comm_barrier(dt_comm *comm) {
+    barrier_over(comm, comm->world);
+}
+
+dt_status dt_comm_agree(dt_comm *comm, dt_status mine) {
+    if (comm->size == 1)
+        return mine;
+    int lowest = dt_failed(&mine) ? comm->rank : INT_MAX;
+    reduce(comm, &lowest, 1, sizeof lowest, MPI_INT, MPI_MIN);
+    if (lowest == INT_MAX)
+        return mine;
+    dt_status agreed = {0};
+    if (lowest == comm->rank)
+        agreed = dt_fail(mine.code, "rank %d on %s: %s", comm->rank, comm->host, mine.text);
+    dt_comm_broadcast(comm, &agreed, sizeof agreed, lowest);
+    return agreed;
+}
+
+/* A memory file of the leader, mapped by the ranks of its node. Not an MPI window: Open MPI's lie in
+ * /dev/shm, which containers make 64 MB small; when it is too full there, the leader's call fails and the
+ * others hang in theirs; and a run that is killed leaves its file behind. */
+struct dt_comm_window {
+    dt_comm *comm;
+    void *data;
+    size_t bytes;  /* as asked for */
+    size_t mapped; /* at least 1 */
+    int file;      /* the leader's, until all have mapped it; else -1 */
+};
+
+static dt_status refuse_window(size_t bytes, const char *step) {
+    return dt_fail(DT_MEMORY, "no memory for the %.1f MB that the ranks of a node share (%s): %s",
+                   (double)bytes / 1e6, step, strerror(errno));
+}
+
+/* Leader: the file with all its pages, zero. Memory files are not counted against the machine's memory before
+ * their pages are taken, and taking more than there is wakes the out-of-memory killer: a private mapping of
+ * the size asks the kernel first. */
+static dt_status reserve_window(dt_comm_window *window) {
+    void *trial = mmap(NULL, window->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (trial == MAP_FAILED)
+        return refuse_window(window->bytes, "mmap");
+    munmap(trial, window->mapped);
+    window->file = memfd_create("dtrain", MFD_CLOEXEC);
+    if (window->file < 0)
+        return refuse_window(window->bytes, "memfd_create");
+    if (ftruncate(window->file, (off_t)window->mapped) != 0)
+        return refuse_window(window->bytes, "ftruncate");
+    /* It returns its error; a signal ends it early. */
+    do
+        errno = posix_fallocate(window->file, 0, (off_t)window->mapped);
+    while (errno == EINTR);
+    return errno ? refuse_window(window->bytes, "posix_fallocate") : dt_ok();
+}
+
+static dt_status map_window(dt_comm_window *window, int file) {
+    void *data = mmap(NULL, window->mapped, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    if (data == MAP_FAILED)
+        return refuse_window(window->bytes, "mmap of the shared file");
+    window->data = data;
+    return dt_ok();
+}
+
+/* Other ranks: the leader's file through the leader's table of open files. */
+static dt_status join_window(dt_comm_window *window, const int leader[2]) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", leader[0], leader[1]);
+    int file = open(path, O_RDWR | O_CLOEXEC);
+    if (file < 0)
+        return refuse_window(window->bytes, path);
+    dt_status status = map_window(window, file);
+    close(file);
+    return status;
+}
+
+/* Both halves of the creation, each agreed on before anybody goes on. */
+static dt_status build_window(dt_comm_window *window) {
+    dt_comm *comm = window->comm;
+    bool leads = comm->node_rank == 0;
+    DT_TRY(dt_comm_agree(comm, leads ? reserve_window(window) : dt_ok()));
+    int leader[2] = {(int)getpid(), window->file};
+    broadcast_over(comm, comm->node, leader, sizeof leader, 0);
+    return dt_comm_agree(comm, leads ? map_window(window, window->file) : join_window(window, leader));
+}
+
+static void close_window_file(dt_comm_window *window) {
+    if (window->file >= 0)
+        close(window->file);
+    window->file = -1;
+}
+
+dt_status dt_comm_window_create(dt_comm *comm, size_t bytes, dt_comm_window **window) {
+    dt_comm_window *created = malloc(sizeof *created);
+    *window = NULL;
+    dt_status status =
+        dt_comm_agree(comm, created ? dt_ok() : dt_fail(DT_MEMORY, "no memory for a window's description"));
+    if (!created || dt_failed(&status)) {
+        free(created);
+        return status;
+    }
+    *created = (dt_comm_window){.comm = comm, .bytes = bytes, .mapped = bytes ? bytes : 1, .file = -1};
+    status = build_window(created);
+    close_window_file(created);
+    if (dt_failed(&status)) {
+        if (created->data)
+            munmap(created->data, created->mapped);
+        free(created);
+        return status;
+    }
+    *window = created;
+    return dt_ok();
+}
+
+void dt_comm_window_release(dt_comm_window *window) {
+    if (!window)
+        return;
+    munmap(window->data, window->mapped);
+    free(window);
+}
+
+void *dt_comm_window_data(dt_comm_window *window) {
+    return window->data;
+}
+
+void dt_comm_window_publish(dt_comm *comm, dt_comm_window *window) {
+    if (comm->leaders != MPI_COMM_NULL && comm->nodes > 1)
+        broadcast_over(comm, comm->leaders, window->data, window->bytes, 0);
+    /* What was written before the barrier is seen after it. */
+    atomic_thread_fence(memory_order_seq_cst);
+    barrier_over(comm, comm->node);
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+struct dt_transfers {
+    dt_comm *comm;
+    int capacity;
+    int used;
+    MPI_Request requests[];
+};
+
+dt_status dt_transfers_create(dt_comm *comm, int capacity, dt_transfers **transfers) {
+    assert(capacity >= 0);
+    *transfers = malloc(sizeof **transfers + (size_t)capacity * sizeof(MPI_Request));
+    if (!*transfers)
+        return dt_fail(DT_MEMORY, "no memory for a set of %d transfers", capacity);
+    **transfers = (dt_transfers){.comm = comm, .capacity = capacity};
+    return dt_ok();
+}
+
+void dt_transfers_destroy(dt_transfers *transfers) {
+    assert(!transfers || transfers->used == 0);
+    free(transfers);
+}
+
+static MPI_Request *next_request(dt_transfers *transfers, int tag, size_t count) {
+    assert(transfers->used < transfers->capacity);
+    assert(tag >= 0 && tag <= 32767);
+    assert(count <= INT_MAX);
+    /* Unused without assertions. */
+    (void)tag, (void)count;
+    return &transfers->requests[transfers->used++];
+}
+
+void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *values, size_t count) {
+    dt_comm *comm = transfers->comm;
+    MPI_Request *request = next_request(transfers, tag, count);
+    CHECK(comm, MPI_Isend(values, (int)count, MPI_FLOAT, rank, tag, comm->transfers, request));
+    comm->traffic.sent += count * sizeof *values;
+}
+
+void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *values, size_t count) {
+    dt_comm *comm = transfers->comm;
+    MPI_Request *request = next_request(transfers, tag, count);
+    CHECK(comm, MPI_Irecv(values, (int)count, MPI_FLOAT, rank, tag, comm->transfers, request));
+    comm->traffic.received += count * sizeof *values;
+}
+
+bool dt_transfers_test(dt_transfers *transfers) {
+    int done;
+    CHECK(transfers->comm, MPI_Testall(transfers->used, transfers->requests, &done, MPI_STATUSES_IGNORE));
+    if (done)
+        transfers->used = 0;
+    return done;
+}
+
+void dt_transfers_wait(dt_transfers *transfers) {
+    wait_all(transfers->comm, transfers->used, transfers->requests);
+    transfers->used = 0;
+}
+
+dt_traffic dt_comm_traffic(const dt_comm *comm) {
+    return comm->traffic;
+}
+
+_Noreturn void dt_comm_abort(dt_comm *comm, int exit_code) {
+    fflush(NULL);
+    MPI_Abort(comm->world, exit_code);
+    _exit(exit_code);
+}

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The command line: what every option of the table takes and refuses, and what it says then. */
+#include "test.h"
+
+#include <ctype.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/options.h"
+#include "dtrain/kernels.h"
+#include "dtrain/strategy.h"
+
+enum { WORDS = 32, ROOM = 512 };
+
+/* Parses up to WORDS words behind the program's name; NULL ends them. */
+static dt_status parse_words(dt_command_line *line, char *const *words) {
+    char *argv[WORDS + 2] = {"dtrain"};
+    int argc = 1;
+    while (words[argc - 1]) {
+        argv[argc] = words[argc - 1];
+        argc++;
+    }
+    return dt_options_parse(argc, argv, line);
+}
+
+#define PARSE(line, ...) parse_words(line, (char * [WORDS + 1]){__VA_ARGS__})
+
+/* Parses --name value. The value lives until the next call: options point to it. */
+static dt_status parse_value(dt_command_line *line, const dt_option *option, const char *value) {
+    static char text[ROOM];
+    char name[ROOM];
+    snprintf(name, sizeof name, "--%s", option->name);
+    snprintf(text, sizeof text, "%s", value);
+    return PARSE(line, name, text);
+}
+
+static void refuse_value(const dt_option *option, const char *value) {
+    dt_command_line line;
+    char expected[ROOM], allowed[ROOM];
+    snprintf(expected, sizeof expected, "--%s: '%s' is not allowed: %s", option->name, value,
+             dt_options_allowed(option, allowed, sizeof allowed));
+    dt_status status = parse_value(&line, option, value);
+    assert_int_equal(status.code, DT_USAGE);
+    assert_string_equal(status.text, expected);
+}
+
+/* What the walk says of an option. */
+typedef struct shown {
+    const char *name;
+    char value[ROOM];
+    bool given, quoted;
+    int times;
+} shown;
+
+static void keep_value(void *context, const char *name, const char *value, bool quoted) {
+    shown *found = context;
+    if (strcmp(name, found->name) != 0)
+        return;
+    found->given = value != NULL;
+    found->quoted = quoted;
+    found->times++;
+    snprintf(found->value, sizeof found->value, "%s", value ? value : "");
+}
+
+static shown walk_to(const dt_options *options, const char *name) {
+    shown found = {.name = name};
+    options->walk(options, keep_value, &found);
+    return found;
+}
+
+static void accept_number(const dt_option *option, double value) {
+    dt_command_line line;
+    char text[ROOM];
+    snprintf(text, sizeof text, "%.17g", value);
+    assert_ok(parse_value(&line, option, text));
+    shown found = walk_to(&line.options, option->name);
+    assert_int_equal(found.times, 1);
+    assert_false(found.quoted);
+    if (option->kind == DT_OPTION_FLOAT)
+        assert_true(strtof(found.value, NULL) == (float)value);
+    else
+        assert_true(strtod(found.value, NULL) == value);
+}
+
+static void refuse_number(const dt_option *option, double value) {
+    char text[ROOM];
+    snprintf(text, sizeof text, "%.17g", value);
+    refuse_value(option, text);
+}
+
+static bool is_number(const dt_option *option) {
+    return option->kind <= DT_OPTION_FLOAT;
+}
+
+static bool takes_value(const dt_option *option) {
+    return option->kind <= DT_OPTION_TEXT;
+}
+
+/* Calls `check` on all options that `belongs` picks; there must be some. */
+static void for_options(bool (*belongs)(const dt_option *), void (*check)(const dt_option *)) {
+    int checked = 0;
+    for (int row = 0; row < dt_options_count(); row++)
+        if (belongs(dt_options_row(row))) {
+            check(dt_options_row(row));
+            checked++;
+        }
+    assert_true(checked > 0);
+}
+
+static void check_limits(const dt_option *option) {
+    if (option->kind == DT_OPTION_SEED)
+        return;
+    dt_limits limits = option->limits;
+    bool whole = option->kind == DT_OPTION_COUNT;
+    assert_true(limits.low < limits.high);
+    double below = whole ? limits.low - 1 : nextafter(limits.low, -INFINITY);
+    double above = whole ? limits.high + 1 : nextafter(limits.high, INFINITY);
+    refuse_number(option, limits.low_open ? limits.low : below);
+    refuse_number(option, limits.high_open ? limits.high : above);
+    accept_number(option, limits.low_open ? nextafter(limits.low, INFINITY) : limits.low);
+    accept_number(option, limits.high_open ? nextafter(limits.high, -INFINITY) : limits.high);
+}
+
+static void test_limits_of_numbers(void **state) {
+    (void)state;
+    for_options(is_number, check_limits);
+}
+
+static void check_junk(const dt_option *option) {
+    static const char *const junk[] = {"",      "-1",    "x",     "1x",      "1 ", " 1",       "nan",
+                                       "NaN",   "inf",   "-inf",  "0x1",     "1e", "--",       "1,5",
+                                       "1e999", "-1e-3", "1.2.3", "1e-2e-3", "٣",  "infinity", "+"};
+    for (size_t i = 0; i < sizeof junk / sizeof *junk; i++)
+        refuse_value(option, junk[i]);
+    if (option->kind == DT_OPTION_COUNT || option->kind == DT_OPTION_SEED) {
+        refuse_value(option, "1.5");
+        refuse_value(option, "1e1");
+        refuse_value(option, "18446744073709551616");
+        refuse_value(option, "99999999999999999999999999");
+    }
+    if (option->kind == DT_OPTION_COUNT) {
+        refuse_value(option, "2147483648");
+        refuse_value(option, "4294967297");
+        refuse_value(option, "18446744073709551615");
+    }
+}
+
+static void test_junk_is_no_number(void **state) {
+    (void)state;
+    for_options(is_number, check_junk);
+}
+
+static void test_all_seeds(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, "--seed", "0"));
+    assert_true(line.options.seed == 0);
+    assert_ok(PARSE(&line, "--seed=9223372036854775807"));
+    assert_true(line.options.seed == INT64_MAX);
+    assert_false(walk_to(&line.options, "seed").quoted);
+    assert_ok(PARSE(&line, "--seed", "18446744073709551615"));
+    assert_true(line.options.seed == UINT64_MAX);
+    assert_true(walk_to(&line.options, "seed").quoted);
+    assert_string_equal(walk_to(&line.options, "seed").value, "18446744073709551615");
+}
+
+static bool is_choice(const dt_option *option) {
+    return option->kind == DT_OPTION_CHOICE;
+}
+
+static void check_choices(const dt_option *option) {
+    int count = 0;
+    for (const dt_choice *choice = option->choices; choice->name; choice++, count++) {
+        dt_command_line line;
+        int value;
+        assert_ok(parse_value(&line, option, choice->name));
+        memcpy(&value, (char *)&line.options + option->offset, sizeof value);
+        assert_int_equal(value, choice->value);
+        assert_string_equal(walk_to(&line.options, option->name).value, choice->name);
+        assert_true(walk_to(&line.options, option->name).quoted);
+    }
+    assert_true(count >= 1 && count < DT_MAX_CHOICES);
+    refuse_value(option, "");
+    refuse_value(option, "0");
+    refuse_value(option, "Rows");
+    char longer[ROOM];
+    snprintf(longer, sizeof longer, "%sx", option->initial);
+    refuse_value(option, longer);
+    snprintf(longer, sizeof longer, "%.2s", option->initial);
+    refuse_value(option, longer);
+}
+
+static void test_choices(void **state) {
+    (void)state;
+    for_options(is_choice, check_choices);
+}
+
+static const dt_option *find(const char *name) {
+    for (int row = 0; row < dt_options_count(); row++)
+        if (strcmp(dt_options_row(row)->name, name) == 0)
+            return dt_options_row(row);
+    fail_msg("no option --%s", name);
+    abort();
+}
+
+/* A choice's name is the name that the module itself gives to the value. */
+static void test_choices_are_named_as_elsewhere(void **state) {
+    (void)state;
+    for (const dt_choice *choice = find("engine")->choices; choice->name; choice++)
+        assert_string_equal(choice->name, dt_engine_name((dt_engine)choice->value));
+    for (const dt_choice *choice = find("strategy")->choices; choice->name; choice++)
+        assert_string_equal(choice->name, dt_strategy_name((dt_strategy_kind)choice->value));
+    for (const dt_choice *choice = find("isa")->choices; choice->name; choice++)
+        if (choice->value != DT_ISA_BEST)
+            assert_string_equal(choice->name, dt_isa_name((dt_isa)choice->value));
+}
+
+static void test_texts(void **state) {
+    (void)state;
+    dt_command_line line;
+    refuse_value(find("data"), "");
+    refuse_value(find("out"), "");
+    assert_ok(PARSE(&line, "--data", "synthetic:100", "--out=a b"));
+    assert_string_equal(line.options.data, "synthetic:100");
+    assert_string_equal(line.options.out, "a b");
+    assert_true(walk_to(&line.options, "data").given);
+}
+
+static void test_defaults_are_the_seed_run(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, NULL));
+    dt_options options = line.options;
+    assert_int_equal(line.command, DT_COMMAND_TRAIN);
+    assert_null(options.data);
+    assert_int_equal(options.batch, 64);
+    assert_int_equal(options.epochs, 10);
+    assert_true(options.adam.lr == 1e-3 && options.adam.beta1 == 0.9 && options.adam.beta2 == 0.999 &&
+                options.adam.epsilon == 1e-8);
+    assert_true(options.seed == 1);
+    assert_true(options.network.dropout == 0.5f && options.network.width == 1);
+    assert_int_equal(options.network.bn_axis, DT_BN_ROWS);
+    assert_int_equal(options.network.bn_layers, DT_BN_ALL);
+    assert_int_equal(options.validation, 5000);
+    assert_int_equal(options.train_limit | options.test_limit | options.max_steps | options.threads, 0);
+    assert_int_equal(options.strategy, DT_STRATEGY_ALLREDUCE);
+    assert_int_equal(options.engine, DT_ENGINE_AUTO);
+    assert_int_equal(options.isa, DT_ISA_BEST);
+    assert_string_equal(options.out, "run");
+    assert_false(options.quiet);
+    assert_false(walk_to(&options, "data").given);
+    assert_string_equal(walk_to(&options, "quiet").value, "false");
+}
+
+static void test_each_option_has_its_field(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, "--data=d", "--validation=2", "--train-limit=3", "--test-limit=4", "--epochs=5",
+                    "--batch=6", "--max-steps=7", "--lr=0.25", "--beta1=0.5", "--beta2=0.75", "--eps=0.125",
+                    "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
+                    "--threads=9", "--strategy=allreduce", "--engine=blas", "--isa=avx2", "--out=o",
+                    "--quiet"));
+    dt_options options = line.options;
+    assert_string_equal(options.data, "d");
+    assert_string_equal(options.out, "o");
+    assert_int_equal(options.validation, 2);
+    assert_int_equal(options.train_limit, 3);
+    assert_int_equal(options.test_limit, 4);
+    assert_int_equal(options.epochs, 5);
+    assert_int_equal(options.batch, 6);
+    assert_int_equal(options.max_steps, 7);
+    assert_true(options.seed == 8);
+    assert_int_equal(options.threads, 9);
+    assert_true(options.adam.lr == 0.25 && options.adam.beta1 == 0.5 && options.adam.beta2 == 0.75 &&
+                options.adam.epsilon == 0.125);
+    assert_true(options.network.width == 2 && options.network.dropout == 0.25f);
+    assert_int_equal(options.network.bn_axis, DT_BN_CHANNELS);
+    assert_int_equal(options.network.bn_layers, DT_BN_NONE);
+    assert_int_equal(options.strategy, DT_STRATEGY_ALLREDUCE);
+    assert_int_equal(options.engine, DT_ENGINE_BLAS);
+    assert_int_equal(options.isa, DT_ISA_AVX2);
+    assert_true(options.quiet);
+}
+
+static bool has_initial(const dt_option *option) {
+    return option->initial != NULL;
+}
+
+/* Saying the default aloud changes nothing, and the walk shows it. */
+static void check_initial(const dt_option *option) {
+    dt_command_line silent, said;
+    assert_ok(PARSE(&silent, NULL));
+    assert_ok(parse_value(&said, option, option->initial));
+    shown a = walk_to(&silent.options, option->name), b = walk_to(&said.options, option->name);
+    assert_string_equal(a.value, b.value);
+    assert_int_equal(a.times, 1);
+    if (is_number(option))
+        assert_true(strtod(a.value, NULL) == strtod(option->initial, NULL));
+    else
+        assert_string_equal(a.value, option->initial);
+}
+
+static void test_initial_values(void **state) {
+    (void)state;
+    for_options(has_initial, check_initial);
+}
+
+static void check_missing(const dt_option *option) {
+    dt_command_line line;
+    char name[ROOM], expected[ROOM], allowed[ROOM];
+    snprintf(name, sizeof name, "--%s", option->name);
+    snprintf(expected, sizeof expected, "--%s: no value is given: %s", option->name,
+             dt_options_allowed(option, allowed, sizeof allowed));
+    assert_fails(PARSE(&line, "--quiet", name), DT_USAGE, expected);
+}
+
+static void test_missing_values(void **state) {
+    (void)state;
+    for_options(takes_value, check_missing);
+}
+
+static bool takes_none(const dt_option *option) {
+    return !takes_value(option);
+}
+
+static void check_surplus(const dt_option *option) {
+    dt_command_line line;
+    char word[ROOM];
+    snprintf(word, sizeof word, "--%s=yes", option->name);
+    assert_fails(PARSE(&line, word), DT_USAGE, "'yes' is not allowed: the option takes no value");
+}
+
+static void test_surplus_values(void **state) {
+    (void)state;
+    for_options(takes_none, check_surplus);
+}
+
+static void test_unknown_options(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_fails(PARSE(&line, "--batch", "8", "--momentum=1"), DT_USAGE, "--momentum: no such option (");
+    assert_fails(PARSE(&line, "--bach", "3"), DT_USAGE, "--bach: no such option; did you mean --batch?");
+    assert_fails(PARSE(&line, "--bn_axis=rows"), DT_USAGE, "did you mean --bn-axis?");
+    assert_fails(PARSE(&line, "--treads", "3"), DT_USAGE, "did you mean --threads?");
+    assert_fails(PARSE(&line, "-b", "3"), DT_USAGE, "-b: no such option");
+    assert_fails(PARSE(&line, "--seed", "5", "-xyz"), DT_USAGE, "-xyz: no such option");
+    assert_fails(PARSE(&line, "--="), DT_USAGE, "--: no such option");
+    char long_word[2000];
+    memset(long_word, 'a', sizeof long_word);
+    memcpy(long_word, "--", 2);
+    long_word[sizeof long_word - 1] = '\0';
+    assert_fails(PARSE(&line, long_word), DT_USAGE, "no such option");
+    assert_fails(PARSE(&line, "--batch", long_word), DT_USAGE, "a whole number from 1 to 65536");
+}
+
+static void test_abbreviations(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, "--epo", "3", "--th=2", "--q"));
+    assert_int_equal(line.options.epochs, 3);
+    assert_int_equal(line.options.threads, 2);
+    assert_true(line.options.quiet);
+    assert_fails(PARSE(&line, "--ep", "3"), DT_USAGE, "--ep: could be --epochs or --eps");
+    assert_fails(PARSE(&line, "--epo", "x"), DT_USAGE, "--epochs: 'x' is not allowed");
+}
+
+static void test_commands(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, "train", "--batch", "3"));
+    assert_int_equal(line.command, DT_COMMAND_TRAIN);
+    assert_ok(PARSE(&line, "--batch", "3", "eval"));
+    assert_int_equal(line.command, DT_COMMAND_EVAL);
+    assert_string_equal(line.options.weights, "run");
+    assert_ok(PARSE(&line, "eval", "--out", "other"));
+    assert_string_equal(line.options.weights, "other");
+    assert_ok(PARSE(&line, "eval", "--quiet", "some.h5", "--batch=5"));
+    assert_string_equal(line.options.weights, "some.h5");
+    assert_int_equal(line.options.batch, 5);
+    assert_ok(PARSE(&line, "info"));
+    assert_int_equal(line.command, DT_COMMAND_INFO);
+    assert_ok(PARSE(&line, "--info"));
+    assert_int_equal(line.command, DT_COMMAND_INFO);
+    assert_ok(PARSE(&line, "train", "--version"));
+    assert_int_equal(line.command, DT_COMMAND_VERSION);
+    assert_ok(PARSE(&line, "--version", "--help", "info"));
+    assert_int_equal(line.command, DT_COMMAND_HELP);
+}
+
+static void test_wrong_arguments(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_fails(PARSE(&line, "trian"), DT_USAGE, "'trian' is not a command: train, eval or info");
+    assert_fails(PARSE(&line, ""), DT_USAGE, "'' is not a command");
+    assert_fails(PARSE(&line, "-"), DT_USAGE, "'-' is not a command");
+    assert_fails(PARSE(&line, "train", "x"), DT_USAGE, "'x': an argument too many");
+    assert_fails(PARSE(&line, "info", "x"), DT_USAGE, "'x': an argument too many");
+    assert_fails(PARSE(&line, "eval", "a", "b"), DT_USAGE, "'b': an argument too many");
+    assert_fails(PARSE(&line, "eval", ""), DT_USAGE, "eval: '' is not allowed");
+    assert_fails(PARSE(&line, "--help", "--batch", "0"), DT_USAGE, "--batch: '0'");
+}
+
+/* The order of words does not hang on the environment. */
+static void test_posixly_correct(void **state) {
+    (void)state;
+    dt_command_line line;
+    setenv("POSIXLY_CORRECT", "1", 1);
+    dt_status status = PARSE(&line, "eval", "--quiet", "w");
+    unsetenv("POSIXLY_CORRECT");
+    assert_ok(status);
+    assert_true(line.options.quiet);
+    assert_string_equal(line.options.weights, "w");
+}
+
+static void test_last_one_wins(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, "--batch", "3", "--batch=4"));
+    assert_int_equal(line.options.batch, 4);
+}
+
+/* --help in one line: argp wraps it as it likes. */
+static char *help_in_one_line(void) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    dt_options_print_help(stream);
+    fclose(stream);
+    char *write = text;
+    for (const char *read = text; *read; read++)
+        if (!isspace((unsigned char)*read) || (write > text && write[-1] != ' '))
+            *write++ = isspace((unsigned char)*read) ? ' ' : *read;
+    *write = '\0';
+    return text;
+}
+
+static void test_help_lists_every_option_with_its_default(void **state) {
+    (void)state;
+    char *help = help_in_one_line();
+    for (int row = 0; row < dt_options_count(); row++) {
+        const dt_option *option = dt_options_row(row);
+        const char *value = option->otherwise ? option->otherwise : option->initial;
+        char expected[ROOM];
+        snprintf(expected, sizeof expected, " --%s", option->name);
+        assert_non_null(strstr(help, expected));
+        snprintf(expected, sizeof expected, value ? "%s (default: %s)" : "%s", option->text, value);
+        if (!strstr(help, expected))
+            fail_msg("--help lacks '%s'", expected);
+        assert_true(value || option->kind == DT_OPTION_COMMAND);
+    }
+    free(help);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits_of_numbers),
+        cmocka_unit_test(test_junk_is_no_number),
+        cmocka_unit_test(test_all_seeds),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_choices_are_named_as_elsewhere),
+        cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_defaults_are_the_seed_run),
+        cmocka_unit_test(test_each_option_has_its_field),
+        cmocka_unit_test(test_initial_values),
+        cmocka_unit_test(test_missing_values),
+        cmocka_unit_test(test_surplus_values),
+        cmocka_unit_test(test_unknown_options),
+        cmocka_unit_test(test_abbreviations),
+        cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_wrong_arguments),
+        cmocka_unit_test(test_posixly_correct),
+        cmocka_unit_test(test_last_one_wins),
+        cmocka_unit_test(test_help_lists_every_option_with_its_default),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
