@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* HDF5 as the rest of this folder wants it: silent, its errors as a dt_status, every handle closed. Local. */
+#ifndef DTRAIN_IO_LIBRARY_H
+#define DTRAIN_IO_LIBRARY_H
+
+#include <stddef.h>
+
+#include <hdf5.h>
+
+#include "dtrain/status.h"
+
+/* The library's own error printing, as it was before. */
+typedef struct dt_library_voice {
+    H5E_auto2_t print;
+    void *context;
+} dt_library_voice;
+
+/* Silences the library; give the result to dt_library_restore when done. */
+dt_library_voice dt_library_silence(void);
+void dt_library_restore(dt_library_voice voice);
+
+/* The library call that failed just now: DT_FILE, "PATH: WHAT: CAUSE", the cause in the words of the
+ * innermost library function. */
+dt_status dt_library_failure(const char *path, const char *what);
+
+/* Calls `close` on a handle, unless it is none (negative). A failure goes to `status` if that stands at
+ * success. */
+void dt_library_close(hid_t handle, herr_t (*close)(hid_t), const char *path, dt_status *status);
+
+/* Opens a file to read. Errors: DT_FILE: not there, a folder, not readable, not HDF5, cut short. */
+dt_status dt_library_open(const char *path, hid_t *file);
+
+/* An empty HDF5 file in memory. Memory and not the disk, because the library does not recover from a write
+ * that failed: its own clean-up at the end of the process then ends in a segmentation fault. `name` must be
+ * that of no file or of an empty one; it is neither read nor written. Errors: DT_FILE. */
+dt_status dt_library_create(const char *name, const char *path, hid_t *file);
+
+/* The bytes that a file in memory would have on the disk. They belong to the library and stand until the file
+ * is used again or closed. Errors: DT_FILE. */
+dt_status dt_library_image(hid_t file, const char *path, const void **image, size_t *bytes);
+
+#endif
