@@ -79,10 +79,8 @@ done
 while read -r place; do
     fail "$place"
 done < <(git ls-files 'src/*.[ch]' 'tests/*.[ch]' 'bench/*.[ch]' 2>/dev/null | xargs -r awk '
-    FNR == 1 { start = 0 }
-    /^[a-zA-Z].*\) *\{$/ || (/^[a-zA-Z]/ && !/;$/) { if (!inside) { start = FNR } }
-    /\{$/ && start { inside = 1 }
-    /^\}/ { if (start && FNR - start > 80) print FILENAME ":" start ": a function of " FNR - start " lines"; start = 0; inside = 0 }')
+    FNR == 1 || /^}/ { if (start && FNR - start > 80) print FILENAME ":" start ": a function of " FNR - start " lines"; start = 0 }
+    /^[a-zA-Z]/ && /\(/ && !/=/ && !/;$/ && !start { start = FNR }')
 
 [ "$failures" -eq 0 ] || exit 1
 echo "structure holds"
