@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Dense layers as single-threaded OpenBLAS calls on blocks of columns: what the own bodies are compared
+ * with. */
+#include <cblas.h>
+#include <string.h>
+
+#include "kernels/bodies.h"
+#include "kernels/leaf_sums.h"
+#include "kernels/table.h"
+
+enum { COLUMNS = 256 /* of one task */ };
+
+typedef struct dense_call {
+    const dt_kernels *kernels;
+    dt_dense_shape shape;
+    int first, rows;
+    const float *x, *weights, *bias, *dz;
+    bool relu;
+    float *y, *dx, *dweights, *dbias;
+} dense_call;
+
+static int block_of(int columns, int task) {
+    return columns - task * COLUMNS < COLUMNS ? columns - task * COLUMNS : COLUMNS;
+}
+
+static void run_columns(const dt_kernels *kernels, int columns, dt_task run, dense_call *call) {
+    if (call->rows > 0)
+        dt_team_run(kernels->team, (columns + COLUMNS - 1) / COLUMNS, run, call);
+}
+
+static void forward_columns(void *context, int task, int worker) {
+    const dense_call *call = context;
+    int in = call->shape.in, out = call->shape.out, columns = block_of(out, task);
+    size_t first = (size_t)task * COLUMNS;
+    (void)worker;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, call->rows, columns, in, 1.0f, call->x, in,
+                call->weights + first, out, 0.0f, call->y + first, out);
+    call->kernels->bodies->bias_relu((size_t)call->rows, (size_t)columns, call->bias + first, call->relu,
+                                     call->y + first, (size_t)out);
+}
+
+static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,
+                          const float *weights, const float *bias, bool relu, float *y) {
+    dense_call call = {.kernels = kernels, .shape = shape, .rows = rows, .x = x, .weights = weights};
+    call.bias = bias;
+    call.relu = relu;
+    call.y = y;
+    run_columns(kernels, shape.out, forward_columns, &call);
+}
+
+static void backward_columns(void *context, int task, int worker) {
+    const dense_call *call = context;
+    int in = call->shape.in, out = call->shape.out;
+    size_t first = (size_t)task * COLUMNS;
+    (void)worker;
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, call->rows, block_of(in, task), out, 1.0f, call->dz,
+                out, call->weights + first * (size_t)out, out, 0.0f, call->dx + first, in);
+}
+
+static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
+                                const float *weights, float *dx) {
+    dense_call call = {
+        .kernels = kernels, .shape = shape, .rows = rows, .dz = dz, .weights = weights, .dx = dx};
+    run_columns(kernels, shape.in, backward_columns, &call);
+}
+
+static void gradient_rows(void *context, int task, int worker) {
+    const dense_call *call = context;
+    int in = call->shape.in, out = call->shape.out;
+    size_t first = (size_t)task * COLUMNS;
+    (void)worker;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, block_of(in, task), out, call->rows, 1.0f,
+                call->x + (size_t)call->first * (size_t)in + first, in,
+                call->dz + (size_t)call->first * (size_t)out, out, 0.0f, call->dweights + first * (size_t)out,
+                out);
+}
+
+/* One GEMM for the leaves of each root. */
+static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,
+                                   const float *x, const float *dz, dt_root_sink dweights,
+                                   dt_root_sink dbias) {
+    dense_call call = {.kernels = kernels, .shape = shape, .x = x, .dz = dz};
+    int root_leaves[DT_LEAF_DEPTH], height = 0;
+    for (int leaf = 0; leaf < plan->leaves; leaf++) {
+        root_leaves[height++] = 1;
+        for (int merge = 0; merge < plan->merges[leaf]; merge++, height--)
+            root_leaves[height - 2] += root_leaves[height - 1];
+    }
+    for (int root = 0; root < height; root++, call.first += call.rows) {
+        int left = plan->samples - call.first, samples = root_leaves[root] * DT_LEAF_SAMPLES;
+        call.rows = samples < left ? samples : left;
+        call.dweights = dweights.base + (size_t)root * dweights.stride;
+        run_columns(kernels, shape.in, gradient_rows, &call);
+        kernels->bodies->column_sums((size_t)call.rows, (size_t)shape.out,
+                                     dz + (size_t)call.first * (size_t)shape.out, (size_t)shape.out,
+                                     dbias.base + (size_t)root * dbias.stride);
+    }
+}
+
+static dt_scratch_need need_nothing(const dt_kernels *kernels, const dt_kernels_config *config) {
+    (void)kernels, (void)config;
+    return (dt_scratch_need){0};
+}
+
+const dt_dense_operations dt_dense_blas = {
+    .need = need_nothing,
+    .forward = dense_forward,
+    .backward_data = dense_backward_data,
+    .backward_weights = dense_backward_weights,
+};

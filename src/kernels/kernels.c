@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Which bodies run: the choice of instruction set and engine, scratch memory, and the calls through the
+ * tables. */
+#include "dtrain/kernels.h"
+
+#include <cblas.h>
+#include <stdlib.h>
+
+#include "kernels/table.h"
+
+/* In rising order. */
+static const struct {
+    const char *name;
+    const dt_bodies *bodies; /* NULL where the target has no such instructions */
+} sets[] = {
+    [DT_ISA_BASELINE] = {"baseline", &dt_bodies_baseline},
+#ifdef __x86_64__
+    [DT_ISA_AVX2] = {"avx2", &dt_bodies_avx2},
+    [DT_ISA_AVX512] = {"avx512", &dt_bodies_avx512},
+#else
+    [DT_ISA_AVX2] = {"avx2", NULL},
+    [DT_ISA_AVX512] = {"avx512", NULL},
+#endif
+    [DT_ISA_BEST] = {"best", NULL},
+};
+
+static const struct {
+    const char *name;
+    const dt_conv_operations *conv;
+    const dt_dense_operations *dense;
+    const dt_stream_operations *stream;
+} engines[] = {
+    [DT_ENGINE_AUTO] = {"auto", &dt_conv_vector, &dt_dense_vector, &dt_stream_vector},
+    [DT_ENGINE_BLAS] = {"blas", &dt_conv_blas, &dt_dense_blas, &dt_stream_vector},
+    [DT_ENGINE_REFERENCE] = {"reference", &dt_conv_reference, &dt_dense_reference, &dt_stream_reference},
+};
+
+const char *dt_isa_name(dt_isa isa) {
+    return sets[isa].name;
+}
+
+const char *dt_engine_name(dt_engine engine) {
+    return engines[engine].name;
+}
+
+dt_isa dt_isa_best(void) {
+#ifdef __x86_64__
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        return DT_ISA_AVX512;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+        return DT_ISA_AVX2;
+#endif
+    return DT_ISA_BASELINE;
+}
+
+int dt_norm_groups(dt_norm_shape shape) {
+    return shape.by_rows ? shape.height : shape.channels;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+/* Conv and dense calls never overlap in time, so they share one scratch. */
+static dt_status reserve_scratch(dt_kernels *kernels, const dt_kernels_config *config) {
+    dt_scratch_need conv = kernels->conv->need(kernels, config),
+                    dense = kernels->dense->need(kernels, config);
+    size_t shared = dt_align_floats(larger(conv.shared, dense.shared));
+    kernels->worker_floats = dt_align_floats(larger(conv.worker, dense.worker));
+    size_t floats = shared + kernels->worker_floats * (size_t)dt_team_size(kernels->team);
+    DT_TRY(dt_slab_reserve(floats * sizeof(float), "the kernels' scratch", &kernels->scratch));
+    kernels->shared = kernels->scratch.base;
+    kernels->workers = kernels->shared ? kernels->shared + shared : NULL;
+    return dt_ok();
+}
+
+dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels) {
+    dt_isa best = dt_isa_best();
+    *kernels = NULL;
+    if (config->isa != DT_ISA_BEST && config->isa > best)
+        return dt_fail(DT_MACHINE, "instruction set %s is asked for, but this CPU has only %s",
+                       dt_isa_name(config->isa), dt_isa_name(best));
+    dt_kernels *created = calloc(1, sizeof *created);
+    if (!created)
+        return dt_fail(DT_MEMORY, "no memory for the kernels");
+    created->team = config->team;
+    created->isa = config->isa == DT_ISA_BEST ? best : config->isa;
+    created->bodies = sets[created->isa].bodies;
+    created->conv = engines[config->engine].conv;
+    created->dense = engines[config->engine].dense;
+    created->stream = engines[config->engine].stream;
+    dt_status status = reserve_scratch(created, config);
+    if (dt_failed(&status)) {
+        free(created);
+        return status;
+    }
+    openblas_set_num_threads(1);
+    *kernels = created;
+    return status;
+}
+
+void dt_kernels_destroy(dt_kernels *kernels) {
+    if (!kernels)
+        return;
+    dt_slab_release(&kernels->scratch);
+    free(kernels);
+}
+
+dt_isa dt_kernels_isa(const dt_kernels *kernels) {
+    return kernels->isa;
+}
+
+const dt_team *dt_kernels_team(const dt_kernels *kernels) {
+    return kernels->team;
+}
+
+void dt_conv_forward(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *x,
+                     const float *weights, const float *bias, float *y) {
+    kernels->conv->forward(kernels, shape, samples, x, weights, bias, y);
+}
+
+void dt_conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *dz,
+                           const float *weights, float *dx) {
+    kernels->conv->backward_data(kernels, shape, samples, dz, weights, dx);
+}
+
+void dt_conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, const dt_leaf_plan *plan,
+                              const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias) {
+    kernels->conv->backward_weights(kernels, shape, plan, x, dz, dweights, dbias);
+}
+
+void dt_dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,
+                      const float *weights, const float *bias, bool relu, float *y) {
+    kernels->dense->forward(kernels, shape, rows, x, weights, bias, relu, y);
+}
+
+void dt_dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
+                            const float *weights, float *dx) {
+    kernels->dense->backward_data(kernels, shape, rows, dz, weights, dx);
+}
+
+void dt_dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,
+                               const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias) {
+    kernels->dense->backward_weights(kernels, shape, plan, x, dz, dweights, dbias);
+}
+
+void dt_pool_forward(dt_kernels *kernels, dt_pool_shape shape, int samples, const float *x, float *y) {
+    kernels->stream->pool_forward(kernels, shape, samples, x, y);
+}
+
+void dt_pool_backward_relu(dt_kernels *kernels, dt_pool_shape shape, int samples, const float *x,
+                           const float *dy, float *dz) {
+    kernels->stream->pool_backward_relu(kernels, shape, samples, x, dy, dz);
+}
+
+void dt_relu_backward(dt_kernels *kernels, size_t count, float scale, const float *y, const float *dy,
+                      float *dz) {
+    kernels->stream->relu_backward(kernels, count, scale, y, dy, dz);
+}
+
+void dt_dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, int units,
+                        const int *samples_of_rows, float *y) {
+    kernels->stream->dropout_forward(kernels, key, rows, units, samples_of_rows, y);
+}
+
+void dt_norm_statistics(dt_kernels *kernels, dt_norm_shape shape, const dt_leaf_plan *plan, const float *x,
+                        double *partials) {
+    kernels->stream->norm_statistics(kernels, shape, plan, x, partials);
+}
+
+void dt_norm_forward(dt_kernels *kernels, dt_norm_shape shape, int samples, const float *x,
+                     const float *scale, const float *shift, float *y) {
+    kernels->stream->norm_forward(kernels, shape, samples, x, scale, shift, y);
+}
+
+void dt_norm_backward_statistics(dt_kernels *kernels, dt_norm_shape shape, const dt_leaf_plan *plan,
+                                 const float *x, const float *dy, const float *mean, const float *inverse,
+                                 double *partials) {
+    kernels->stream->norm_backward_statistics(kernels, shape, plan, x, dy, mean, inverse, partials);
+}
+
+void dt_norm_backward(dt_kernels *kernels, dt_norm_shape shape, int samples, const float *x, const float *dy,
+                      const float *a, const float *b, const float *c, float *dx) {
+    kernels->stream->norm_backward(kernels, shape, samples, x, dy, a, b, c, dx);
+}
+
+void dt_adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
+                    float *weights, float *m, float *v) {
+    kernels->stream->adam_update(kernels, step, count, gradient, weights, m, v);
+}
+
+bool dt_all_finite(dt_kernels *kernels, size_t count, const float *values) {
+    return kernels->stream->all_finite(kernels, count, values);
+}
+
+void dt_add_to(dt_kernels *kernels, size_t count, const float *values, float *sum) {
+    kernels->stream->add_to(kernels, count, values, sum);
+}

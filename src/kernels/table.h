@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Private to this folder: what an engine is made of, and the state behind dt_kernels. */
+#ifndef DTRAIN_KERNELS_TABLE_H
+#define DTRAIN_KERNELS_TABLE_H
+
+#include "dtrain/kernels.h"
+#include "dtrain/memory.h"
+#include "kernels/bodies.h"
+
+/* Scratch memory in floats: what all workers share, and what each has for itself. */
+typedef struct dt_scratch_need {
+    size_t shared;
+    size_t worker;
+} dt_scratch_need;
+
+/* The convolutions of an engine; the functions are those of kernels.h. */
+typedef struct dt_conv_operations {
+    dt_scratch_need (*need)(const dt_kernels *kernels, const dt_kernels_config *config);
+    void (*forward)(dt_kernels *, dt_conv_shape, int samples, const float *x, const float *weights,
+                    const float *bias, float *y);
+    void (*backward_data)(dt_kernels *, dt_conv_shape, int samples, const float *dz, const float *weights,
+                          float *dx);
+    void (*backward_weights)(dt_kernels *, dt_conv_shape, const dt_leaf_plan *, const float *x,
+                             const float *dz, dt_root_sink dweights, dt_root_sink dbias);
+} dt_conv_operations;
+
+/* The dense layers of an engine. */
+typedef struct dt_dense_operations {
+    dt_scratch_need (*need)(const dt_kernels *kernels, const dt_kernels_config *config);
+    void (*forward)(dt_kernels *, dt_dense_shape, int rows, const float *x, const float *weights,
+                    const float *bias, bool relu, float *y);
+    void (*backward_data)(dt_kernels *, dt_dense_shape, int rows, const float *dz, const float *weights,
+                          float *dx);
+    void (*backward_weights)(dt_kernels *, dt_dense_shape, const dt_leaf_plan *, const float *x,
+                             const float *dz, dt_root_sink dweights, dt_root_sink dbias);
+} dt_dense_operations;
+
+/* Everything that runs once over memory. */
+typedef struct dt_stream_operations {
+    void (*pool_forward)(dt_kernels *, dt_pool_shape, int samples, const float *x, float *y);
+    void (*pool_backward_relu)(dt_kernels *, dt_pool_shape, int samples, const float *x, const float *dy,
+                               float *dz);
+    void (*relu_backward)(dt_kernels *, size_t count, float scale, const float *y, const float *dy,
+                          float *dz);
+    void (*dropout_forward)(dt_kernels *, dt_dropout_key, int rows, int units, const int *samples_of_rows,
+                            float *y);
+    void (*norm_statistics)(dt_kernels *, dt_norm_shape, const dt_leaf_plan *, const float *x,
+                            double *partials);
+    void (*norm_forward)(dt_kernels *, dt_norm_shape, int samples, const float *x, const float *scale,
+                         const float *shift, float *y);
+    void (*norm_backward_statistics)(dt_kernels *, dt_norm_shape, const dt_leaf_plan *, const float *x,
+                                     const float *dy, const float *mean, const float *inverse,
+                                     double *partials);
+    void (*norm_backward)(dt_kernels *, dt_norm_shape, int samples, const float *x, const float *dy,
+                          const float *a, const float *b, const float *c, float *dx);
+    void (*adam_update)(dt_kernels *, dt_adam_step, size_t count, const float *gradient, float *weights,
+                        float *m, float *v);
+    bool (*all_finite)(dt_kernels *, size_t count, const float *values);
+    void (*add_to)(dt_kernels *, size_t count, const float *values, float *sum);
+} dt_stream_operations;
+
+extern const dt_conv_operations dt_conv_reference;
+extern const dt_dense_operations dt_dense_reference;
+extern const dt_stream_operations dt_stream_reference;
+
+extern const dt_conv_operations dt_conv_vector;
+extern const dt_conv_operations dt_conv_blas;
+extern const dt_dense_operations dt_dense_blas;
+extern const dt_dense_operations dt_dense_vector;
+extern const dt_stream_operations dt_stream_vector;
+
+struct dt_kernels {
+    const dt_team *team;
+    dt_isa isa;
+    const dt_bodies *bodies;
+    const dt_conv_operations *conv;
+    const dt_dense_operations *dense;
+    const dt_stream_operations *stream;
+    dt_slab scratch;
+    float *shared;
+    float *workers; /* [worker][worker_floats] */
+    size_t worker_floats;
+};
+
+static inline float *dt_worker_scratch(const dt_kernels *kernels, int worker) {
+    return kernels->workers + (size_t)worker * kernels->worker_floats;
+}
+
+#endif

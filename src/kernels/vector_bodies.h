@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The bodies for one instruction set. The including file defines DT_WIDTH (floats of a vector), the tile
+ * that fits its registers (DT_TILE_ROWS x DT_TILE_VECTORS accumulators, a row of B and one value of A) and
+ * DT_BODIES, the name of the table. */
+#include "kernels/bodies.h"
+#include "kernels/vector.h"
+
+#include "kernels/vector_gemm.h"
+
+#include "kernels/vector_stream.h"
+
+const dt_bodies DT_BODIES = {
+    .width = DT_WIDTH,
+    .tile_rows = DT_TILE_ROWS,
+    .tile_columns = TILE_COLUMNS,
+    .gemm_tile = gemm_tile,
+    .gemm_leaf = gemm_leaf,
+    .pack_rows = pack_rows,
+    .pack_pixels = pack_pixels,
+    .pack_straight = pack_straight,
+    .pack_transposed = pack_transposed,
+    .store_tile = store_tile,
+    .bias_relu = bias_relu,
+    .column_sums = column_sums,
+    .pool_forward_row = pool_forward_row,
+    .pool_backward_row = pool_backward_row,
+    .relu_backward = relu_backward,
+    .norm_forward_run = norm_forward_run,
+    .norm_forward_channels = norm_forward_channels,
+    .norm_backward_run = norm_backward_run,
+    .norm_backward_channels = norm_backward_channels,
+    .moment_runs = moment_runs,
+    .moment_channels = moment_channels,
+    .adam_update = adam_update,
+    .all_finite = all_finite,
+    .add_to = add_to,
+    .triad = triad,
+    .fma_chains = fma_chains,
+};

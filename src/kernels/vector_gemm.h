@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Matrix bodies on packed tiles. Included by vector_bodies.h only. */
+
+enum { TILE_COLUMNS = DT_TILE_VECTORS * DT_WIDTH, TILE = DT_TILE_ROWS * TILE_COLUMNS };
+
+/* Loops over a tile are unrolled completely, which is what keeps it in registers; so `vectors` must be a
+ * constant wherever these are inlined. */
+typedef vector tile[DT_TILE_ROWS][DT_TILE_VECTORS];
+
+DT_INLINE void tile_chain(tile c, int vectors, size_t depth, const float *a, const float *b) {
+    for (size_t k = 0; k < depth; k++, a += DT_TILE_ROWS, b += vectors * DT_WIDTH) {
+        vector row[DT_TILE_VECTORS];
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            row[j] = load(b + j * DT_WIDTH);
+        DT_UNROLL
+        for (int i = 0; i < DT_TILE_ROWS; i++) {
+            DT_UNROLL
+            for (int j = 0; j < vectors; j++)
+                c[i][j] += a[i] * row[j];
+        }
+    }
+}
+
+DT_INLINE void tile_add(tile c, int vectors, const float *from) {
+    DT_UNROLL
+    for (int i = 0; i < DT_TILE_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            c[i][j] += load(from + i * TILE_COLUMNS + j * DT_WIDTH);
+    }
+}
+
+DT_INLINE void tile_load(tile c, int vectors, const float *from) {
+    DT_UNROLL
+    for (int i = 0; i < DT_TILE_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            c[i][j] = load(from + i * TILE_COLUMNS + j * DT_WIDTH);
+    }
+}
+
+DT_INLINE void tile_store(tile c, int vectors, float *to) {
+    DT_UNROLL
+    for (int i = 0; i < DT_TILE_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            store(to + i * TILE_COLUMNS + j * DT_WIDTH, c[i][j]);
+    }
+}
+
+DT_INLINE void gemm_tile_of(int vectors, size_t depth, const float *a, const float *b, bool resume,
+                            float *to) {
+    tile c = {{{0}}};
+    if (resume)
+        tile_load(c, vectors, to);
+    tile_chain(c, vectors, depth, a, b);
+    tile_store(c, vectors, to);
+}
+
+static void gemm_tile(size_t depth, size_t vectors, const float *a, const float *b, bool resume, float *to) {
+    if (vectors == 1)
+        gemm_tile_of(1, depth, a, b, resume, to);
+    else if (vectors == 2)
+        gemm_tile_of(2, depth, a, b, resume, to);
+    else
+        gemm_tile_of(DT_TILE_VECTORS, depth, a, b, resume, to);
+}
+
+DT_INLINE void gemm_leaf_of(int vectors, size_t depth, const float *a, const float *b, int merges,
+                            float *slot) {
+    tile c = {{{0}}};
+    tile_chain(c, vectors, depth, a, b);
+    for (; merges > 0; merges--) {
+        slot -= TILE;
+        tile_add(c, vectors, slot);
+    }
+    tile_store(c, vectors, slot);
+}
+
+static void gemm_leaf(size_t depth, size_t vectors, const float *a, const float *b, int merges, float *slot) {
+    if (vectors == 1)
+        gemm_leaf_of(1, depth, a, b, merges, slot);
+    else if (vectors == 2)
+        gemm_leaf_of(2, depth, a, b, merges, slot);
+    else
+        gemm_leaf_of(DT_TILE_VECTORS, depth, a, b, merges, slot);
+}
+
+_Static_assert(DT_TILE_VECTORS == 2 || DT_TILE_VECTORS == 3, "gemm_tile and gemm_leaf know these");
+_Static_assert(DT_TILE_ROWS % 4 == 0, "tiles are packed in blocks of 4 rows");
+
+static void pack_straight(size_t depth, size_t lanes, size_t count, const float *source, size_t stride,
+                          float *packed) {
+    for (size_t k = 0; k < depth; k++, source += stride, packed += lanes) {
+        size_t j = 0;
+        for (; j + DT_WIDTH <= count; j += DT_WIDTH)
+            store(packed + j, load(source + j));
+        for (; j < count; j++)
+            packed[j] = source[j];
+        for (; j < lanes; j++)
+            packed[j] = 0;
+    }
+}
+
+/* Transposes go through 4x4 blocks: wider ones would save loads and stores, but the cache lines of four
+ * source rows are as many as one set of a cache likes to hold when rows are a power of two apart. */
+typedef float quad __attribute__((vector_size(16)));
+typedef float quad_in_memory __attribute__((vector_size(16), aligned(4), may_alias));
+typedef int32_t quad_index __attribute__((vector_size(16)));
+
+#ifdef __clang__
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define SHUFFLE(a, b, i, j, k, l) __builtin_shuffle(a, b, (quad_index){i, j, k, l})
+#endif
+
+DT_INLINE void transpose_quad(const float *const *rows, size_t k, float *packed, size_t lanes) {
+    quad row0 = *(const quad_in_memory *)(rows[0] + k), row1 = *(const quad_in_memory *)(rows[1] + k);
+    quad row2 = *(const quad_in_memory *)(rows[2] + k), row3 = *(const quad_in_memory *)(rows[3] + k);
+    quad low01 = SHUFFLE(row0, row1, 0, 4, 1, 5), low23 = SHUFFLE(row2, row3, 0, 4, 1, 5);
+    quad high01 = SHUFFLE(row0, row1, 2, 6, 3, 7), high23 = SHUFFLE(row2, row3, 2, 6, 3, 7);
+    packed += k * lanes;
+    *(quad_in_memory *)packed = SHUFFLE(low01, low23, 0, 1, 4, 5);
+    *(quad_in_memory *)(packed + lanes) = SHUFFLE(low01, low23, 2, 3, 6, 7);
+    *(quad_in_memory *)(packed + 2 * lanes) = SHUFFLE(high01, high23, 0, 1, 4, 5);
+    *(quad_in_memory *)(packed + 3 * lanes) = SHUFFLE(high01, high23, 2, 3, 6, 7);
+}
+
+/* packed[k][i] = rows[i][k] for four rows. */
+DT_INLINE void transpose_rows(size_t depth, const float *const *rows, float *packed, size_t lanes) {
+    size_t k = 0;
+    for (; k + 4 <= depth; k += 4)
+        transpose_quad(rows, k, packed, lanes);
+    for (; k < depth; k++)
+        for (size_t i = 0; i < 4; i++)
+            packed[k * lanes + i] = rows[i][k];
+}
+
+static void pack_rows(size_t depth, const float *const *rows, float *packed) {
+    for (size_t i = 0; i < DT_TILE_ROWS; i += 4)
+        transpose_rows(depth, rows + i, packed + i, DT_TILE_ROWS);
+}
+
+static void pack_transposed(size_t depth, size_t lanes, size_t count, const float *source, size_t stride,
+                            float *packed) {
+    size_t whole = count / 4 * 4;
+    for (size_t j = 0; j < whole; j += 4) {
+        const float *row = source + j * stride;
+        transpose_rows(depth, (const float *const[]){row, row + stride, row + 2 * stride, row + 3 * stride},
+                       packed + j, lanes);
+    }
+    for (size_t j = whole; j < lanes; j++)
+        for (size_t k = 0; k < depth; k++)
+            packed[k * lanes + j] = j < count ? source[j * stride + k] : 0.0f;
+}
+
+static void pack_pixels(size_t height, size_t width, size_t line, size_t step, const size_t *offsets,
+                        const float *source, float *packed) {
+    bool contiguous = true;
+    for (size_t i = 1; i < DT_TILE_ROWS; i++)
+        contiguous = contiguous && offsets[i] == offsets[0] + i;
+    for (size_t y = 0; y < height; y++)
+        for (size_t x = 0; x < width; x++, packed += DT_TILE_ROWS) {
+            const float *pixel = source + y * line + x * step;
+            if (contiguous)
+                memcpy(packed, pixel + offsets[0], DT_TILE_ROWS * sizeof(float));
+            else
+                for (size_t i = 0; i < DT_TILE_ROWS; i++)
+                    packed[i] = pixel[offsets[i]];
+        }
+}
+
+static void store_row(size_t columns, const float *row, const float *bias, bool relu, float *to) {
+    for (size_t j = 0; j < columns; j += DT_WIDTH) {
+        size_t count = columns - j;
+        vector value = load(row + j);
+        if (bias)
+            value += count >= DT_WIDTH ? load(bias + j) : load_part(bias + j, count);
+        if (relu)
+            value = relu_of(value);
+        if (count >= DT_WIDTH)
+            store(to + j, value);
+        else
+            store_part(to + j, count, value);
+    }
+}
+
+static void store_tile(size_t rows, size_t columns, const float *from, const float *bias, bool relu,
+                       float *matrix, size_t stride) {
+    for (size_t i = 0; i < rows; i++)
+        store_row(columns, from + i * TILE_COLUMNS, bias, relu, matrix + i * stride);
+}
+
+static void bias_relu(size_t rows, size_t columns, const float *bias, bool relu, float *y, size_t stride) {
+    for (size_t i = 0; i < rows; i++, y += stride) {
+        size_t j = 0;
+        for (; j + DT_WIDTH <= columns; j += DT_WIDTH) {
+            vector value = load(y + j) + load(bias + j);
+            store(y + j, relu ? relu_of(value) : value);
+        }
+        if (j < columns) {
+            vector value = load_part(y + j, columns - j) + load_part(bias + j, columns - j);
+            store_part(y + j, columns - j, relu ? relu_of(value) : value);
+        }
+    }
+}
+
+static void column_sums(size_t rows, size_t columns, const float *x, size_t stride, float *sums) {
+    size_t j = 0;
+    for (; j + DT_WIDTH <= columns; j += DT_WIDTH) {
+        vector sum = {0};
+        for (size_t i = 0; i < rows; i++)
+            sum += load(x + i * stride + j);
+        store(sums + j, sum);
+    }
+    for (; j < columns; j++) {
+        float sum = 0;
+        for (size_t i = 0; i < rows; i++)
+            sum += x[i * stride + j];
+        sums[j] = sum;
+    }
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What the kernel tests share: kernels of every kind, and arrays whose ends are watched. */
+#ifndef DTRAIN_TESTS_KERNELS_RIG_H
+#define DTRAIN_TESTS_KERNELS_RIG_H
+
+#include "test.h"
+
+#include "dtrain/kernels.h"
+
+/* The unit roundoff of float. */
+#define RIG_ROUNDOFF 0x1p-24
+
+/* Kernels and their team. */
+typedef struct rig {
+    dt_team *team;
+    dt_kernels *kernels;
+} rig;
+
+/* For one layer at the most: conv or dense may be NULL. */
+rig rig_open(dt_isa isa, dt_engine engine, int threads, const dt_conv_shape *conv,
+             const dt_dense_shape *dense, int samples);
+void rig_close(rig r);
+
+/* A whole number in [0, limit), the next of a fixed sequence. */
+int rig_random(int limit);
+
+/* `count` values in [-1, 1), aligned as the kernels ask for. Behind them lie NaNs, which a kernel that reads
+ * too far carries into its results; with AddressSanitizer nothing lies there. Release with free(). */
+float *rig_input(size_t count);
+
+/* Room for `count` results, all NaN at first, with canaries behind. */
+float *rig_output(size_t count);
+
+/* The canaries behind an output are whole and every result was written with a number. */
+void rig_check_output(const float *output, size_t count);
+
+/* |actual - expected| <= factor * magnitude + tiny, at each element. */
+void rig_check_near(const char *what, size_t count, const float *actual, const float *expected,
+                    const float *magnitude, double factor);
+
+/* A copy of `values` without signs; release with free(). */
+float *rig_absolute(const float *values, size_t count);
+
+void rig_check_same_bits(const char *what, const float *actual, const float *expected, size_t count);
+
+/* The bound for a sum of `terms` products in float, as a factor of the sum of their absolute values: each
+ * rounding errs by at most RIG_ROUNDOFF of a partial sum that this sum bounds, and errors of many roundings
+ * add up like a random walk. 4 standard deviations, and a few roundings around the sum. */
+double rig_sum_bound(double terms);
+
+/* A share's gradients by weights pass number `pass`; arrays are laid out as the sinks say. */
+typedef void (*rig_gradient)(void *context, const dt_leaf_plan *plan, int first_sample, dt_root_sink sink);
+
+/* Cuts a batch over `ranks` shares, lets `run` compute each share's roots of `count` values, and finishes the
+ * tree. The result is owned by the caller. */
+float *rig_shared_gradient(int batch, int ranks, size_t count, rig_gradient run, void *context);
+
+#endif

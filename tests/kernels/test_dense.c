@@ -1,0 +1,290 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Dense layers: every instruction set and engine against the plain twin, and what is promised about bits. */
+#include "rig.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct layer {
+    dt_dense_shape shape;
+    int rows;
+    float *x, *weights, *bias, *dz;
+} layer;
+
+static size_t size_of(int a, int b) {
+    return (size_t)a * (size_t)b;
+}
+
+static layer layer_create(dt_dense_shape shape, int rows) {
+    return (layer){shape,
+                   rows,
+                   rig_input(size_of(rows, shape.in)),
+                   rig_input(size_of(shape.in, shape.out)),
+                   rig_input((size_t)shape.out),
+                   rig_input(size_of(rows, shape.out))};
+}
+
+static layer layer_absolute(const layer *l) {
+    return (layer){l->shape,
+                   l->rows,
+                   rig_absolute(l->x, size_of(l->rows, l->shape.in)),
+                   rig_absolute(l->weights, size_of(l->shape.in, l->shape.out)),
+                   rig_absolute(l->bias, (size_t)l->shape.out),
+                   rig_absolute(l->dz, size_of(l->rows, l->shape.out))};
+}
+
+static void layer_free(layer l) {
+    free(l.x);
+    free(l.weights);
+    free(l.bias);
+    free(l.dz);
+}
+
+/* What a layer computes; owned. */
+typedef struct results {
+    float *linear, *y, *dx, *dweights, *dbias;
+} results;
+
+static void results_free(results r) {
+    free(r.linear);
+    free(r.y);
+    free(r.dx);
+    free(r.dweights);
+    free(r.dbias);
+}
+
+typedef struct gradient_call {
+    rig r;
+    const layer *l;
+    bool bias; /* which of the two gradients is kept */
+} gradient_call;
+
+static void run_gradient(void *context, const dt_leaf_plan *plan, int first_sample, dt_root_sink sink) {
+    const gradient_call *call = context;
+    const layer *l = call->l;
+    size_t other_count = call->bias ? size_of(l->shape.in, l->shape.out) : (size_t)l->shape.out;
+    float *other = rig_output(other_count * (size_t)(plan->roots + 1));
+    dt_root_sink other_sink = {other, other_count};
+    dt_dense_backward_weights(call->r.kernels, l->shape, plan, l->x + size_of(first_sample, l->shape.in),
+                              l->dz + size_of(first_sample, l->shape.out), call->bias ? other_sink : sink,
+                              call->bias ? sink : other_sink);
+    free(other);
+}
+
+static float *gradient(rig r, const layer *l, int ranks, bool bias) {
+    gradient_call call = {r, l, bias};
+    size_t count = bias ? (size_t)l->shape.out : size_of(l->shape.in, l->shape.out);
+    return rig_shared_gradient(l->rows, ranks, count, run_gradient, &call);
+}
+
+static results compute(dt_isa isa, dt_engine engine, int threads, const layer *l) {
+    rig r = rig_open(isa, engine, threads, NULL, &l->shape, l->rows);
+    results out = {rig_output(size_of(l->rows, l->shape.out)), rig_output(size_of(l->rows, l->shape.out)),
+                   rig_output(size_of(l->rows, l->shape.in)), NULL, NULL};
+    dt_dense_forward(r.kernels, l->shape, l->rows, l->x, l->weights, l->bias, false, out.linear);
+    dt_dense_forward(r.kernels, l->shape, l->rows, l->x, l->weights, l->bias, true, out.y);
+    dt_dense_backward_data(r.kernels, l->shape, l->rows, l->dz, l->weights, out.dx);
+    out.dweights = gradient(r, l, 1, false);
+    out.dbias = gradient(r, l, 1, true);
+    rig_close(r);
+    return out;
+}
+
+static void check_against_reference(const layer *l) {
+    layer absolute = layer_absolute(l);
+    results expected = compute(DT_ISA_BASELINE, DT_ENGINE_REFERENCE, 2, l);
+    results magnitude = compute(DT_ISA_BASELINE, DT_ENGINE_REFERENCE, 2, &absolute);
+    size_t outputs = size_of(l->rows, l->shape.out), inputs = size_of(l->rows, l->shape.in);
+    double forward = rig_sum_bound(l->shape.in), backward = rig_sum_bound(l->shape.out);
+    double weights = rig_sum_bound(l->rows);
+    for (dt_engine engine = DT_ENGINE_AUTO; engine <= DT_ENGINE_BLAS; engine++)
+        for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++) {
+            results actual = compute(isa, engine, 2, l);
+            rig_check_near("linear", outputs, actual.linear, expected.linear, magnitude.linear, forward);
+            rig_check_near("relu", outputs, actual.y, expected.y, magnitude.y, forward);
+            rig_check_near("dx", inputs, actual.dx, expected.dx, magnitude.dx, backward);
+            rig_check_near("dweights", size_of(l->shape.in, l->shape.out), actual.dweights, expected.dweights,
+                           magnitude.dweights, weights);
+            rig_check_near("dbias", (size_t)l->shape.out, actual.dbias, expected.dbias, magnitude.dbias,
+                           weights);
+            results_free(actual);
+        }
+    results_free(expected);
+    results_free(magnitude);
+    layer_free(absolute);
+}
+
+static const int row_counts[] = {1, 3, 7, 8, 9, 64};
+enum { ROW_COUNTS = sizeof row_counts / sizeof row_counts[0] };
+
+static void test_network_shapes(void **state) {
+    static const dt_dense_shape shapes[] = {{288, 512}, {512, 512}, {512, 10}};
+    (void)state;
+    for (int shape = 0; shape < 3; shape++)
+        for (int i = 0; i < ROW_COUNTS; i++) {
+            layer l = layer_create(shapes[shape], row_counts[i]);
+            check_against_reference(&l);
+            layer_free(l);
+        }
+}
+
+static void test_random_shapes(void **state) {
+    (void)state;
+    for (int i = 0; i < 60; i++) {
+        layer l = layer_create((dt_dense_shape){1 + rig_random(150), 1 + rig_random(150)},
+                               row_counts[rig_random(ROW_COUNTS)]);
+        check_against_reference(&l);
+        layer_free(l);
+    }
+}
+
+/* The shapes of the bit tests reach every kind of edge tile. */
+static const dt_dense_shape bit_shapes[] = {{133, 97}, {300, 10}, {64, 192}};
+enum { BIT_SHAPES = 3 };
+
+/* The same rows in calls of other sizes and at other places. */
+static void check_rows_stand_alone(rig r, const layer *l) {
+    size_t in = (size_t)l->shape.in, out = (size_t)l->shape.out;
+    float *y = rig_output((size_t)l->rows * out), *dx = rig_output((size_t)l->rows * in);
+    float *part_y = rig_output((size_t)l->rows * out), *part_dx = rig_output((size_t)l->rows * in);
+    dt_dense_forward(r.kernels, l->shape, l->rows, l->x, l->weights, l->bias, true, y);
+    dt_dense_backward_data(r.kernels, l->shape, l->rows, l->dz, l->weights, dx);
+    for (int count = 1; count <= 17; count++)
+        for (int first = 0; first + count <= l->rows; first += 3 + count) {
+            dt_dense_forward(r.kernels, l->shape, count, l->x + size_of(first, l->shape.in), l->weights,
+                             l->bias, true, part_y);
+            dt_dense_backward_data(r.kernels, l->shape, count, l->dz + size_of(first, l->shape.out),
+                                   l->weights, part_dx);
+            rig_check_same_bits("rows forward", part_y, y + (size_t)first * out, (size_t)count * out);
+            rig_check_same_bits("rows backward", part_dx, dx + (size_t)first * in, (size_t)count * in);
+        }
+    free(y);
+    free(dx);
+    free(part_y);
+    free(part_dx);
+}
+
+static void test_rows_stand_alone(void **state) {
+    (void)state;
+    for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++)
+        for (int shape = 0; shape < BIT_SHAPES; shape++) {
+            layer l = layer_create(bit_shapes[shape], 29);
+            rig r = rig_open(isa, DT_ENGINE_AUTO, 2, NULL, &l.shape, l.rows);
+            check_rows_stand_alone(r, &l);
+            rig_close(r);
+            layer_free(l);
+        }
+}
+
+static void test_threads_do_not_matter(void **state) {
+    (void)state;
+    for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++)
+        for (int shape = 0; shape < BIT_SHAPES; shape++) {
+            layer l = layer_create(bit_shapes[shape], 53);
+            results one = compute(isa, DT_ENGINE_AUTO, 1, &l);
+            for (int threads = 2; threads <= 3; threads++) {
+                results more = compute(isa, DT_ENGINE_AUTO, threads, &l);
+                rig_check_same_bits("forward", more.y, one.y, size_of(l.rows, l.shape.out));
+                rig_check_same_bits("backward", more.dx, one.dx, size_of(l.rows, l.shape.in));
+                rig_check_same_bits("dweights", more.dweights, one.dweights,
+                                    size_of(l.shape.in, l.shape.out));
+                rig_check_same_bits("dbias", more.dbias, one.dbias, (size_t)l.shape.out);
+                results_free(more);
+            }
+            results_free(one);
+            layer_free(l);
+        }
+}
+
+static void check_shares(dt_isa isa, dt_engine engine, int batch) {
+    layer l = layer_create((dt_dense_shape){37, 61}, batch);
+    rig r = rig_open(isa, engine, 2, NULL, &l.shape, batch);
+    for (int bias = 0; bias < 2; bias++) {
+        size_t count = bias ? (size_t)l.shape.out : size_of(l.shape.in, l.shape.out);
+        float *whole = gradient(r, &l, 1, bias);
+        for (int ranks = 2; ranks <= 5; ranks++) {
+            float *cut = gradient(r, &l, ranks, bias);
+            rig_check_same_bits("shares", cut, whole, count);
+            free(cut);
+        }
+        free(whole);
+    }
+    rig_close(r);
+    layer_free(l);
+}
+
+static void test_shares_do_not_matter(void **state) {
+    static const int batches[] = {1, 9, 24, 50, 64, 131, 333};
+    (void)state;
+    for (int i = 0; i < 7; i++) {
+        check_shares(DT_ISA_BASELINE, DT_ENGINE_REFERENCE, batches[i]);
+        for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++)
+            check_shares(isa, DT_ENGINE_AUTO, batches[i]);
+    }
+}
+
+/* Element (in, out) of the gradient by definition: a chain of multiply-adds for each leaf, then the tree. */
+static float defined_gradient(const layer *l, int in, int out) {
+    unsigned char merges[16];
+    float stack[DT_LEAF_DEPTH];
+    int height = 0;
+    dt_share share = dt_leaves_share(l->rows, 1, 0);
+    dt_leaf_plan plan = dt_leaves_plan(&share, merges, NULL);
+    for (int leaf = 0; leaf < plan.leaves; leaf++) {
+        float sum = 0;
+        for (int i = 0; i < dt_leaves_samples(&share, leaf); i++) {
+            size_t row = (size_t)(leaf * DT_LEAF_SAMPLES + i);
+            sum = fmaf(l->x[row * (size_t)l->shape.in + (size_t)in],
+                       l->dz[row * (size_t)l->shape.out + (size_t)out], sum);
+        }
+        stack[height++] = sum;
+        for (int merge = 0; merge < merges[leaf]; merge++, height--)
+            stack[height - 2] += stack[height - 1];
+    }
+    return stack[0];
+}
+
+static void test_gradient_is_chain_and_tree(void **state) {
+    (void)state;
+    for (dt_isa isa = DT_ISA_AVX2; isa <= dt_isa_best(); isa++) {
+        layer l = layer_create((dt_dense_shape){19, 53}, 77);
+        rig r = rig_open(isa, DT_ENGINE_AUTO, 2, NULL, &l.shape, l.rows);
+        float *actual = gradient(r, &l, 1, false);
+        for (int in = 0; in < l.shape.in; in++)
+            for (int out = 0; out < l.shape.out; out++)
+                rig_check_same_bits("gradient", actual + size_of(in, l.shape.out) + out,
+                                    &(float){defined_gradient(&l, in, out)}, 1);
+        free(actual);
+        rig_close(r);
+        layer_free(l);
+    }
+}
+
+/* ReLU must not hide a NaN. */
+static void test_nan_survives_relu(void **state) {
+    (void)state;
+    for (dt_engine engine = DT_ENGINE_AUTO; engine <= DT_ENGINE_REFERENCE; engine++)
+        for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++) {
+            layer l = layer_create((dt_dense_shape){20, 19}, 2);
+            rig r = rig_open(isa, engine, 1, NULL, &l.shape, l.rows);
+            float *y = rig_output(38);
+            l.x[7] = NAN;
+            dt_dense_forward(r.kernels, l.shape, 2, l.x, l.weights, l.bias, true, y);
+            for (int i = 0; i < 38; i++)
+                assert_int_equal(isnan(y[i]) != 0, i < 19);
+            free(y);
+            rig_close(r);
+            layer_free(l);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_network_shapes),       cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_rows_stand_alone),     cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_shares_do_not_matter), cmocka_unit_test(test_gradient_is_chain_and_tree),
+        cmocka_unit_test(test_nan_survives_relu),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
