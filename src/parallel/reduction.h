@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The canonical sum of the ranks' gradients, piece by piece, while the rest is still being computed.
+ *
+ * Each rank holds an array for each of its roots. A piece of these arrays is cut in as many slices as there
+ * are ranks; rank d owns slice d. First every rank sends its roots' slices to their owners; then the owner
+ * merges the roots of all ranks in the order of the tree, and sends the sum to all. Both steps are direct
+ * messages between all pairs, so a rank sends 2 (N-1)/N of the array's bytes where every rank has one root,
+ * and no order of arrival can change a bit. Main thread only. */
+#ifndef DTRAIN_PARALLEL_REDUCTION_H
+#define DTRAIN_PARALLEL_REDUCTION_H
+
+#include <stddef.h>
+
+#include "dtrain/comm.h"
+#include "dtrain/kernels.h"
+#include "parallel/cut.h"
+
+typedef struct dt_reduction dt_reduction;
+
+typedef struct dt_reduction_config {
+    dt_comm *comm;       /* borrowed */
+    dt_kernels *kernels; /* borrowed: the addition */
+    const dt_cut *cut;   /* borrowed: set before each begin */
+    float *base;         /* root 0's array, where the sum will stand */
+    size_t stride;       /* floats from one root's array to the next */
+    size_t floats;       /* length of an array, a multiple of DT_ALIGNMENT_FLOATS */
+    size_t piece_floats; /* a multiple of DT_ALIGNMENT_FLOATS */
+} dt_reduction_config;
+
+/* Local. Errors: DT_MEMORY. */
+dt_status dt_reduction_create(const dt_reduction_config *config, dt_reduction **reduction);
+void dt_reduction_destroy(dt_reduction *reduction);
+
+/* A new sum; nothing is complete. All four are called on all ranks; only finish waits for the others. */
+void dt_reduction_begin(dt_reduction *reduction);
+
+/* The first `floats` values of all roots of this rank are complete; the caller leaves them alone from now on.
+ */
+void dt_reduction_extend(dt_reduction *reduction, size_t floats);
+
+/* Moves messages along, merges what has arrived. */
+void dt_reduction_progress(dt_reduction *reduction);
+
+/* Returns when the sum stands in root 0's array. All must be complete. */
+void dt_reduction_finish(dt_reduction *reduction);
+
+#endif

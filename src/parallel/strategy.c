@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* The strategies behind one door: what all of them need, and the choice between them. */
+#include "dtrain/strategy.h"
+
+#include <stdlib.h>
+
+#include "parallel/cut.h"
+#include "parallel/statistics.h"
+#include "parallel/strategy_ops.h"
+
+struct dt_strategy {
+    const dt_strategy_ops *ops;
+    void *state; /* the ops' own */
+    dt_exchange exchange;
+    dt_cut cut;
+    dt_statistics statistics;
+};
+
+static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops};
+
+const char *dt_strategy_name(dt_strategy_kind kind) {
+    return kinds[kind]->name;
+}
+
+int dt_strategy_roots(int batch, int ranks) {
+    return dt_cut_find_bounds(batch, ranks, 0).roots;
+}
+
+static void exchange_combine(void *context, const double *partials, int width, double *sums) {
+    dt_strategy *strategy = context;
+    dt_statistics_combine(&strategy->statistics, &strategy->cut.share, partials, width, sums);
+}
+
+static void exchange_gradient_ready(void *context, int tensor) {
+    dt_strategy *strategy = context;
+    strategy->ops->gradient_ready(strategy->state, tensor);
+}
+
+static void exchange_progress(void *context) {
+    dt_strategy *strategy = context;
+    strategy->ops->progress(strategy->state);
+}
+
+dt_status dt_strategy_create(const dt_strategy_config *config, dt_strategy **strategy) {
+    return dt_strategy_create_pieces(config, DT_PIECE_FLOATS, strategy);
+}
+
+dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t piece_floats,
+                                    dt_strategy **strategy) {
+    dt_strategy *created = calloc(1, sizeof *created);
+    *strategy = NULL;
+    if (!created)
+        return dt_fail(DT_MEMORY, "no memory for the %s strategy", dt_strategy_name(config->kind));
+    created->ops = kinds[config->kind];
+    created->exchange = (dt_exchange){created, exchange_combine, exchange_gradient_ready, exchange_progress};
+    int ranks = dt_comm_size(config->comm), rank = dt_comm_rank(config->comm);
+    const dt_network *network = dt_model_network(config->model);
+    dt_status status;
+    DT_TRY_CLEANUP(status, dt_cut_create(config->batch, ranks, rank, &created->cut));
+    DT_TRY_CLEANUP(status, dt_statistics_create(config->comm, network, config->batch, &created->statistics));
+    DT_TRY_CLEANUP(status, created->ops->create(config, &created->cut, piece_floats, &created->state));
+    *strategy = created;
+    return status;
+cleanup:
+    dt_strategy_destroy(created);
+    return status;
+}
+
+void dt_strategy_destroy(dt_strategy *strategy) {
+    if (!strategy)
+        return;
+    strategy->ops->destroy(strategy->state);
+    dt_statistics_release(&strategy->statistics);
+    dt_cut_release(&strategy->cut);
+    free(strategy);
+}
+
+const dt_exchange *dt_strategy_exchange(const dt_strategy *strategy) {
+    return &strategy->exchange;
+}
+
+dt_share dt_strategy_begin(dt_strategy *strategy, int batch) {
+    dt_cut_set(&strategy->cut, batch);
+    strategy->ops->begin(strategy->state);
+    return strategy->cut.share;
+}
+
+void dt_strategy_finish(dt_strategy *strategy) {
+    strategy->ops->finish(strategy->state);
+}
+
+int dt_strategy_first_not_finite(dt_strategy *strategy) {
+    return strategy->ops->first_not_finite(strategy->state);
+}
+
+void dt_strategy_update(dt_strategy *strategy, int64_t step) {
+    strategy->ops->update(strategy->state, step);
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What a strategy implements. strategy.c has what they share: the cut of the batch, the statistics of batch
+ * normalisation, the choice of the kind. */
+#ifndef DTRAIN_PARALLEL_STRATEGY_OPS_H
+#define DTRAIN_PARALLEL_STRATEGY_OPS_H
+
+#include "dtrain/strategy.h"
+#include "parallel/cut.h"
+
+typedef struct dt_strategy_ops {
+    const char *name;
+    /* `cut` stands for the life of the strategy and is set anew before each begin. */
+    dt_status (*create)(const dt_strategy_config *config, const dt_cut *cut, size_t piece_floats,
+                        void **state);
+    void (*destroy)(void *state); /* takes NULL */
+    void (*begin)(void *state);
+    void (*gradient_ready)(void *state, int tensor);
+    void (*progress)(void *state);
+    void (*finish)(void *state);
+    int (*first_not_finite)(void *state);
+    void (*update)(void *state, int64_t step);
+} dt_strategy_ops;
+
+extern const dt_strategy_ops dt_allreduce_ops;
+
+/* Gradients travel in pieces of 4 MB. Smaller ones pay for more messages, larger ones start later and leave
+ * more to wait for behind the last layer; a piece's slices and their staging stay in the cache while they are
+ * summed. Temporary buffers of an MPI library for such messages stay below 32 MiB, where the C library would
+ * map and unmap pages for each. */
+enum { DT_PIECE_FLOATS = 1 << 20 };
+
+/* dt_strategy_create with pieces of another size, a multiple of DT_ALIGNMENT_FLOATS. */
+dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t piece_floats,
+                                    dt_strategy **strategy);
+
+#endif

@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-3-Clause
+# How runs end that cannot go on: exit code and words. Arguments: the program failing_run, mpirun.
+set -u
+program=$1
+mpirun=$2
+failures=0
+
+# expect CODE PATTERN COMMAND...
+expect() {
+  local code=$1 pattern=$2 output got
+  shift 2
+  output=$("$@" 2>&1)
+  got=$?
+  echo "\$ $*"
+  echo "$output"
+  if [ "$got" -ne "$code" ]; then
+    echo "FAILED: exit code $got, not $code"
+    failures=$((failures + 1))
+  fi
+  if ! grep -Eq -- "$pattern" <<<"$output"; then
+    echo "FAILED: no line has $pattern"
+    failures=$((failures + 1))
+  fi
+  if [ "$code" -ne 0 ] && grep -q "went on" <<<"$output"; then
+    echo "FAILED: a rank went on"
+    failures=$((failures + 1))
+  fi
+}
+
+expect 0 'went on' "$mpirun" -np 2 --bind-to none "$program" none
+expect 7 'dtrain: error: rank 1 on [^ ]+: MPI_Isend\(.*\): MPI_ERR_RANK' "$mpirun" -np 2 --bind-to none "$program" astray
+expect 6 '' "$mpirun" -np 3 --bind-to none "$program" abort
+expect 7 'launcher rank 1, code 7: srun started 3 tasks without PMIx.*srun --mpi=pmix -n 3 dtrain' "$program" singletons
+# A real mpirun in a step of several tasks is fine.
+expect 0 'went on' "$mpirun" -np 1 --bind-to none "$program" singletons
+exit $((failures > 0))
