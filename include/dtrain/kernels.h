@@ -46,11 +46,11 @@ const char *dt_engine_name(dt_engine engine);
 dt_isa dt_isa_best(void);
 
 /* One convolution: square odd kernel, stride 1, zero padding to the same size. */
-typedef struct dt_conv_shape {
+typedef struct dt_convolve_shape {
     int height, width;
     int in_channels, out_channels;
     int kernel;
-} dt_conv_shape;
+} dt_convolve_shape;
 
 /* Average pooling 2x2, stride 2, a last odd row or column is left out (Keras' "valid"). height and width are
  * the input's. */
@@ -77,11 +77,6 @@ typedef struct dt_kernels_config {
     const dt_team *team; /* borrowed for the life of the kernels */
     dt_isa isa;          /* a cap; DT_ISA_BEST for none. One that the CPU lacks is refused */
     dt_engine engine;
-    const dt_conv_shape *convs; /* every convolution that will be run; scratch memory is sized from these */
-    int conv_count;
-    const dt_dense_shape *denses; /* every dense layer that will be run */
-    int dense_count;
-    int samples; /* the most samples of one call */
 } dt_kernels_config;
 
 /* Local. Errors: DT_MACHINE (instruction set not there), DT_MEMORY. Sets OpenBLAS to one thread: the team is
@@ -89,7 +84,14 @@ typedef struct dt_kernels_config {
 dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels);
 void dt_kernels_destroy(dt_kernels *kernels);
 
+/* Makes room for calls of this shape with up to `samples` samples: to be called for every shape before the
+ * first pass, never between two passes. One scratch memory, as large as the largest call needs. Errors:
+ * DT_MEMORY. */
+dt_status dt_convolve_reserve(dt_kernels *kernels, dt_convolve_shape shape, int samples);
+dt_status dt_dense_reserve(dt_kernels *kernels, dt_dense_shape shape, int samples);
+
 dt_isa dt_kernels_isa(const dt_kernels *kernels);
+dt_engine dt_kernels_engine(const dt_kernels *kernels);
 const dt_team *dt_kernels_team(const dt_kernels *kernels);
 
 /* Where the gradient of a tensor goes: one array for each root of the share's leaf tree, `stride` floats
@@ -100,17 +102,17 @@ typedef struct dt_root_sink {
 } dt_root_sink;
 
 /* y = relu(conv(x, weights) + bias). x [samples][h][w][in], y [samples][h][w][out]. */
-void dt_conv_forward(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *x,
-                     const float *weights, const float *bias, float *y);
+void dt_convolve_forward(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *x,
+                         const float *weights, const float *bias, float *y);
 
 /* dx = the gradient with respect to x of sum(z * dz), z = conv(x, weights). dz [samples][h][w][out]. */
-void dt_conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *dz,
-                           const float *weights, float *dx);
+void dt_convolve_backward_data(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *dz,
+                               const float *weights, float *dx);
 
 /* Gradients of weights and bias, summed over the samples of the share in the plan's order, stored (not
  * added). A plan without samples stores nothing (it has no root). */
-void dt_conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, const dt_leaf_plan *plan,
-                              const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias);
+void dt_convolve_backward_weights(dt_kernels *kernels, dt_convolve_shape shape, const dt_leaf_plan *plan,
+                                  const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias);
 
 /* y = average of each 2x2 window of x. y [samples][h/2][w/2][c]. */
 void dt_pool_forward(dt_kernels *kernels, dt_pool_shape shape, int samples, const float *x, float *y);
@@ -133,7 +135,7 @@ void dt_dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const
 void dt_dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
                             const float *weights, float *dx);
 
-/* dweights = x^T * dz, dbias = column sums of dz; as dt_conv_backward_weights. */
+/* dweights = x^T * dz, dbias = column sums of dz; as dt_convolve_backward_weights. */
 void dt_dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,
                                const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias);
 

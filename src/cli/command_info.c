@@ -66,8 +66,7 @@ static dt_status measure(dt_comm *comm, const dt_options *options, int threads, 
     dt_kernels *kernels = NULL;
     dt_status status = dt_team_create(threads > 0 ? threads : 1, &team);
     if (!dt_failed(&status)) {
-        dt_kernels_config config = {
-            .team = team, .isa = options->isa, .engine = options->engine, .samples = 1};
+        dt_kernels_config config = {.team = team, .isa = options->isa, .engine = options->engine};
         status = dt_kernels_create(&config, &kernels);
     }
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));

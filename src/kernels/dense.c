@@ -266,25 +266,18 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-static dt_scratch_need dense_need(const dt_kernels *kernels, const dt_kernels_config *config) {
+static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shape, int samples) {
     const dt_bodies *bodies = kernels->bodies;
     size_t tile = (size_t)(bodies->tile_rows * bodies->tile_columns);
-    size_t row_tiles = tiles_of((size_t)config->samples, bodies->tile_rows);
-    dt_scratch_need need = {0};
-    if (config->dense_count > 0)
-        need.worker =
-            larger((size_t)(DEPTH_BLOCK * bodies->tile_columns) + row_tiles * tile, tile * DT_LEAF_DEPTH);
-    for (int i = 0; i < config->dense_count; i++) {
-        dt_dense_shape shape = config->denses[i];
-        size_t depth = larger((size_t)shape.in, (size_t)shape.out);
-        dt_arena arena = {0};
-        gradient g;
-        float *spare;
-        take_gradient_scratch(&arena, bodies, shape, config->samples, &g, &spare);
-        need.shared = larger(need.shared, arena.used / sizeof(float));
-        need.shared = larger(need.shared, row_tiles * (size_t)bodies->tile_rows * depth);
-    }
-    return need;
+    size_t row_tiles = tiles_of((size_t)samples, bodies->tile_rows);
+    dt_arena arena = {0};
+    gradient g;
+    float *spare;
+    take_gradient_scratch(&arena, bodies, shape, samples, &g, &spare);
+    return (dt_scratch_need){
+        larger(arena.used / sizeof(float),
+               row_tiles * (size_t)bodies->tile_rows * larger((size_t)shape.in, (size_t)shape.out)),
+        larger((size_t)(DEPTH_BLOCK * bodies->tile_columns) + row_tiles * tile, tile * DT_LEAF_DEPTH)};
 }
 
 const dt_dense_operations dt_dense_vector = {

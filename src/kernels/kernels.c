@@ -26,13 +26,13 @@ static const struct {
 
 static const struct {
     const char *name;
-    const dt_conv_operations *conv;
+    const dt_convolve_operations *convolve;
     const dt_dense_operations *dense;
     const dt_stream_operations *stream;
 } engines[] = {
-    [DT_ENGINE_AUTO] = {"auto", &dt_conv_vector, &dt_dense_vector, &dt_stream_vector},
-    [DT_ENGINE_BLAS] = {"blas", &dt_conv_blas, &dt_dense_blas, &dt_stream_vector},
-    [DT_ENGINE_REFERENCE] = {"reference", &dt_conv_reference, &dt_dense_reference, &dt_stream_reference},
+    [DT_ENGINE_AUTO] = {"auto", &dt_convolve_packed, &dt_dense_vector, &dt_stream_vector},
+    [DT_ENGINE_BLAS] = {"blas", &dt_convolve_blas, &dt_dense_blas, &dt_stream_vector},
+    [DT_ENGINE_REFERENCE] = {"reference", &dt_convolve_reference, &dt_dense_reference, &dt_stream_reference},
 };
 
 const char *dt_isa_name(dt_isa isa) {
@@ -62,17 +62,29 @@ static size_t larger(size_t a, size_t b) {
     return a > b ? a : b;
 }
 
-/* Conv and dense calls never overlap in time, so they share one scratch. */
-static dt_status reserve_scratch(dt_kernels *kernels, const dt_kernels_config *config) {
-    dt_scratch_need conv = kernels->conv->need(kernels, config),
-                    dense = kernels->dense->need(kernels, config);
-    size_t shared = dt_align_floats(larger(conv.shared, dense.shared));
-    kernels->worker_floats = dt_align_floats(larger(conv.worker, dense.worker));
-    size_t floats = shared + kernels->worker_floats * (size_t)dt_team_size(kernels->team);
+/* No two calls overlap in time, so all share one scratch. */
+static dt_status grow_scratch(dt_kernels *kernels, dt_scratch_need need) {
+    size_t shared = larger(kernels->shared_floats, dt_align_floats(need.shared));
+    size_t worker = larger(kernels->worker_floats, dt_align_floats(need.worker));
+    if (shared == kernels->shared_floats && worker == kernels->worker_floats)
+        return dt_ok();
+    dt_slab_release(&kernels->scratch);
+    kernels->shared_floats = kernels->worker_floats = 0;
+    size_t floats = shared + worker * (size_t)dt_team_size(kernels->team);
     DT_TRY(dt_slab_reserve(floats * sizeof(float), "the kernels' scratch", &kernels->scratch));
     kernels->shared = kernels->scratch.base;
-    kernels->workers = kernels->shared ? kernels->shared + shared : NULL;
+    kernels->workers = kernels->shared + shared;
+    kernels->shared_floats = shared;
+    kernels->worker_floats = worker;
     return dt_ok();
+}
+
+dt_status dt_convolve_reserve(dt_kernels *kernels, dt_convolve_shape shape, int samples) {
+    return grow_scratch(kernels, kernels->convolve->need(kernels, shape, samples));
+}
+
+dt_status dt_dense_reserve(dt_kernels *kernels, dt_dense_shape shape, int samples) {
+    return grow_scratch(kernels, kernels->dense->need(kernels, shape, samples));
 }
 
 dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels) {
@@ -87,17 +99,13 @@ dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernel
     created->team = config->team;
     created->isa = config->isa == DT_ISA_BEST ? best : config->isa;
     created->bodies = sets[created->isa].bodies;
-    created->conv = engines[config->engine].conv;
+    created->engine = config->engine;
+    created->convolve = engines[config->engine].convolve;
     created->dense = engines[config->engine].dense;
     created->stream = engines[config->engine].stream;
-    dt_status status = reserve_scratch(created, config);
-    if (dt_failed(&status)) {
-        free(created);
-        return status;
-    }
     openblas_set_num_threads(1);
     *kernels = created;
-    return status;
+    return dt_ok();
 }
 
 void dt_kernels_destroy(dt_kernels *kernels) {
@@ -111,23 +119,28 @@ dt_isa dt_kernels_isa(const dt_kernels *kernels) {
     return kernels->isa;
 }
 
+dt_engine dt_kernels_engine(const dt_kernels *kernels) {
+    return kernels->engine;
+}
+
 const dt_team *dt_kernels_team(const dt_kernels *kernels) {
     return kernels->team;
 }
 
-void dt_conv_forward(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *x,
-                     const float *weights, const float *bias, float *y) {
-    kernels->conv->forward(kernels, shape, samples, x, weights, bias, y);
+void dt_convolve_forward(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *x,
+                         const float *weights, const float *bias, float *y) {
+    kernels->convolve->forward(kernels, shape, samples, x, weights, bias, y);
 }
 
-void dt_conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *dz,
-                           const float *weights, float *dx) {
-    kernels->conv->backward_data(kernels, shape, samples, dz, weights, dx);
+void dt_convolve_backward_data(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *dz,
+                               const float *weights, float *dx) {
+    kernels->convolve->backward_data(kernels, shape, samples, dz, weights, dx);
 }
 
-void dt_conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, const dt_leaf_plan *plan,
-                              const float *x, const float *dz, dt_root_sink dweights, dt_root_sink dbias) {
-    kernels->conv->backward_weights(kernels, shape, plan, x, dz, dweights, dbias);
+void dt_convolve_backward_weights(dt_kernels *kernels, dt_convolve_shape shape, const dt_leaf_plan *plan,
+                                  const float *x, const float *dz, dt_root_sink dweights,
+                                  dt_root_sink dbias) {
+    kernels->convolve->backward_weights(kernels, shape, plan, x, dz, dweights, dbias);
 }
 
 void dt_dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,

@@ -12,8 +12,13 @@ static int minimum(int a, int b) {
     return a < b ? a : b;
 }
 
-static dt_scratch_need need_nothing(const dt_kernels *kernels, const dt_kernels_config *config) {
-    (void)kernels, (void)config;
+static dt_scratch_need convolve_need(const dt_kernels *kernels, dt_convolve_shape shape, int samples) {
+    (void)kernels, (void)shape, (void)samples;
+    return (dt_scratch_need){0};
+}
+
+static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shape, int samples) {
+    (void)kernels, (void)shape, (void)samples;
     return (dt_scratch_need){0};
 }
 
@@ -64,7 +69,7 @@ static void store_bias_gradient(const dt_leaf_plan *plan, int rows, int columns,
 }
 
 typedef struct conv_call {
-    dt_conv_shape shape;
+    dt_convolve_shape shape;
     const dt_leaf_plan *plan;
     const float *x, *weights, *bias, *dz;
     float *y, *dx;
@@ -72,22 +77,22 @@ typedef struct conv_call {
 } conv_call;
 
 /* Offset of a pixel's first channel. */
-static size_t pixel(dt_conv_shape shape, int sample, int row, int column, int channels) {
+static size_t pixel(dt_convolve_shape shape, int sample, int row, int column, int channels) {
     return (((size_t)sample * (size_t)shape.height + (size_t)row) * (size_t)shape.width + (size_t)column) *
            (size_t)channels;
 }
 
-static bool inside(dt_conv_shape shape, int row, int column) {
+static bool inside(dt_convolve_shape shape, int row, int column) {
     return row >= 0 && row < shape.height && column >= 0 && column < shape.width;
 }
 
 /* Weights of one tap: [in][out]. */
-static const float *tap_weights(dt_conv_shape shape, const float *weights, int tap) {
+static const float *tap_weights(dt_convolve_shape shape, const float *weights, int tap) {
     return weights + (size_t)tap * (size_t)shape.in_channels * (size_t)shape.out_channels;
 }
 
 static void conv_pixel_forward(const conv_call *call, int sample, int row, int column) {
-    dt_conv_shape shape = call->shape;
+    dt_convolve_shape shape = call->shape;
     int margin = shape.kernel / 2;
     for (int begin = 0; begin < shape.out_channels; begin += CHUNK) {
         int width = minimum(CHUNK, shape.out_channels - begin);
@@ -117,14 +122,14 @@ static void conv_forward_row(void *context, int task, int worker) {
         conv_pixel_forward(call, task / call->shape.height, task % call->shape.height, column);
 }
 
-static void conv_forward(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *x,
+static void conv_forward(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *x,
                          const float *weights, const float *bias, float *y) {
     conv_call call = {.shape = shape, .x = x, .weights = weights, .bias = bias, .y = y};
     dt_team_run(kernels->team, samples * shape.height, conv_forward_row, &call);
 }
 
 static float conv_data_gradient(const conv_call *call, int sample, int row, int column, int in) {
-    dt_conv_shape shape = call->shape;
+    dt_convolve_shape shape = call->shape;
     int margin = shape.kernel / 2;
     double sum = 0;
     for (int tap = 0; tap < shape.kernel * shape.kernel; tap++) {
@@ -150,7 +155,7 @@ static void conv_backward_data_row(void *context, int task, int worker) {
                 conv_data_gradient(call, sample, row, column, in);
 }
 
-static void conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *dz,
+static void conv_backward_data(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *dz,
                                const float *weights, float *dx) {
     conv_call call = {.shape = shape, .dz = dz, .weights = weights, .dx = dx};
     dt_team_run(kernels->team, samples * shape.height, conv_backward_data_row, &call);
@@ -159,7 +164,7 @@ static void conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int sam
 /* Adds one sample's part of the gradient of weights [tap][in][begin .. begin + width). */
 static void conv_add_sample(const conv_call *call, int sample, int tap, int in, int begin, int width,
                             double *sums) {
-    dt_conv_shape shape = call->shape;
+    dt_convolve_shape shape = call->shape;
     int shift_row = tap / shape.kernel - shape.kernel / 2,
         shift_column = tap % shape.kernel - shape.kernel / 2;
     for (int row = 0; row < shape.height; row++)
@@ -178,7 +183,7 @@ static void conv_add_sample(const conv_call *call, int sample, int tap, int in, 
 
 static void conv_backward_weights_row(void *context, int task, int worker) {
     const conv_call *call = context;
-    dt_conv_shape shape = call->shape;
+    dt_convolve_shape shape = call->shape;
     (void)worker;
     for (int begin = 0; begin < shape.out_channels; begin += CHUNK) {
         int width = minimum(CHUNK, shape.out_channels - begin);
@@ -194,7 +199,7 @@ static void conv_backward_weights_row(void *context, int task, int worker) {
     }
 }
 
-static void conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, const dt_leaf_plan *plan,
+static void conv_backward_weights(dt_kernels *kernels, dt_convolve_shape shape, const dt_leaf_plan *plan,
                                   const float *x, const float *dz, dt_root_sink dweights,
                                   dt_root_sink dbias) {
     conv_call call = {.shape = shape, .plan = plan, .x = x, .dz = dz, .dweights = dweights};
@@ -203,8 +208,8 @@ static void conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, cons
     store_bias_gradient(plan, shape.height * shape.width, shape.out_channels, dz, dbias);
 }
 
-const dt_conv_operations dt_conv_reference = {
-    .need = need_nothing,
+const dt_convolve_operations dt_convolve_reference = {
+    .need = convolve_need,
     .forward = conv_forward,
     .backward_data = conv_backward_data,
     .backward_weights = conv_backward_weights,
@@ -290,7 +295,7 @@ static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, co
 }
 
 const dt_dense_operations dt_dense_reference = {
-    .need = need_nothing,
+    .need = dense_need,
     .forward = dense_forward,
     .backward_data = dense_backward_data,
     .backward_weights = dense_backward_weights,

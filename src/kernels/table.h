@@ -14,19 +14,19 @@ typedef struct dt_scratch_need {
 } dt_scratch_need;
 
 /* The convolutions of an engine; the functions are those of kernels.h. */
-typedef struct dt_conv_operations {
-    dt_scratch_need (*need)(const dt_kernels *kernels, const dt_kernels_config *config);
-    void (*forward)(dt_kernels *, dt_conv_shape, int samples, const float *x, const float *weights,
+typedef struct dt_convolve_operations {
+    dt_scratch_need (*need)(const dt_kernels *, dt_convolve_shape, int samples);
+    void (*forward)(dt_kernels *, dt_convolve_shape, int samples, const float *x, const float *weights,
                     const float *bias, float *y);
-    void (*backward_data)(dt_kernels *, dt_conv_shape, int samples, const float *dz, const float *weights,
+    void (*backward_data)(dt_kernels *, dt_convolve_shape, int samples, const float *dz, const float *weights,
                           float *dx);
-    void (*backward_weights)(dt_kernels *, dt_conv_shape, const dt_leaf_plan *, const float *x,
+    void (*backward_weights)(dt_kernels *, dt_convolve_shape, const dt_leaf_plan *, const float *x,
                              const float *dz, dt_root_sink dweights, dt_root_sink dbias);
-} dt_conv_operations;
+} dt_convolve_operations;
 
 /* The dense layers of an engine. */
 typedef struct dt_dense_operations {
-    dt_scratch_need (*need)(const dt_kernels *kernels, const dt_kernels_config *config);
+    dt_scratch_need (*need)(const dt_kernels *, dt_dense_shape, int samples);
     void (*forward)(dt_kernels *, dt_dense_shape, int rows, const float *x, const float *weights,
                     const float *bias, bool relu, float *y);
     void (*backward_data)(dt_kernels *, dt_dense_shape, int rows, const float *dz, const float *weights,
@@ -59,12 +59,12 @@ typedef struct dt_stream_operations {
     void (*add_to)(dt_kernels *, size_t count, const float *values, float *sum);
 } dt_stream_operations;
 
-extern const dt_conv_operations dt_conv_reference;
+extern const dt_convolve_operations dt_convolve_reference;
 extern const dt_dense_operations dt_dense_reference;
 extern const dt_stream_operations dt_stream_reference;
 
-extern const dt_conv_operations dt_conv_vector;
-extern const dt_conv_operations dt_conv_blas;
+extern const dt_convolve_operations dt_convolve_packed;
+extern const dt_convolve_operations dt_convolve_blas;
 extern const dt_dense_operations dt_dense_blas;
 extern const dt_dense_operations dt_dense_vector;
 extern const dt_stream_operations dt_stream_vector;
@@ -72,14 +72,15 @@ extern const dt_stream_operations dt_stream_vector;
 struct dt_kernels {
     const dt_team *team;
     dt_isa isa;
+    dt_engine engine;
     const dt_bodies *bodies;
-    const dt_conv_operations *conv;
+    const dt_convolve_operations *convolve;
     const dt_dense_operations *dense;
     const dt_stream_operations *stream;
     dt_slab scratch;
     float *shared;
     float *workers; /* [worker][worker_floats] */
-    size_t worker_floats;
+    size_t shared_floats, worker_floats;
 };
 
 static inline float *dt_worker_scratch(const dt_kernels *kernels, int worker) {

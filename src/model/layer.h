@@ -3,6 +3,7 @@
 #ifndef DTRAIN_MODEL_LAYER_H
 #define DTRAIN_MODEL_LAYER_H
 
+#include "dtrain/conv.h"
 #include "dtrain/memory.h"
 #include "dtrain/model.h"
 
@@ -27,14 +28,18 @@ typedef struct dt_learnt {
 typedef struct dt_layer dt_layer;
 
 typedef struct dt_layer_ops {
-    /* Takes what the layer keeps from forward to backward; called once to count and once to deal (memory.h).
-     */
-    void (*reserve)(dt_layer *layer, dt_arena *arena, int samples, int leaves);
-    /* Reads layer->input, writes layer->output. */
+    /* Makes what the layer computes with, for calls of up to `samples` samples and `leaves` leaves (0: no
+     * training). */
+    dt_status (*create)(dt_layer *layer, dt_kernels *kernels, int samples, int leaves);
+    void (*destroy)(dt_layer *layer);
+    /* Takes what the layer keeps from forward to backward, and says in layer->seen what the next layer reads;
+     * called once to count and once to deal (memory.h). */
+    void (*lay_out)(dt_layer *layer, dt_arena *arena, int samples, int leaves);
+    /* From layer->input to layer->seen. */
     void (*forward)(dt_layer *layer, const dt_pass *pass);
-    /* dy: gradient of the output; spare: as large. Both may be overwritten. Stores the gradients of the
-     * layer's tensors and returns whichever of the two holds the gradient of the input (layer->first: nobody
-     * needs it). */
+    /* dy: gradient of what the next layer read; spare: as large. Both may be overwritten. Stores the
+     * gradients of the layer's tensors and returns whichever of the two holds the gradient of the input
+     * (layer->first: nobody needs it). */
     float *(*backward)(dt_layer *layer, const dt_pass *pass, float *dy, float *spare);
 } dt_layer_ops;
 
@@ -42,19 +47,21 @@ struct dt_layer {
     const dt_layer_ops *ops;
     const dt_layer_spec *spec;
     bool first;             /* no layer wants this one's input gradient */
+    bool before_conv;       /* a convolution follows: it can normalise what it reads by itself */
     int number;             /* key of a dropout */
     dt_learnt main, second; /* kernel and bias, or gamma and beta */
     float *moving_mean, *moving_variance;
-    const float *input; /* the layer before's output */
-    float *output;
-    float *activation; /* convolution: what the pooling takes; the output itself where there is none */
-    float *vectors;    /* normalisation: some vectors of a float a group */
-    double *partials;  /* normalisation: sums of leaves, then totals */
+    dt_conv_input input; /* what the layer before gives; a scale is there only in front of a convolution */
+    dt_conv_input seen;  /* what the next layer reads */
+    float *output;       /* memory of its own behind seen.x, if it has any */
+    dt_conv *conv;
+    float *vectors;   /* normalisation: some vectors of a float a group */
+    double *partials; /* normalisation: sums of leaves, then totals */
 };
 
 extern const dt_layer_ops dt_layer_conv_ops, dt_layer_norm_ops, dt_layer_dense_ops;
 
-/* Shapes of the kernels for a layer. */
+/* The kernels' shapes of a layer. */
 dt_conv_shape dt_layer_conv_shape(const dt_layer_spec *spec);
 dt_dense_shape dt_layer_dense_shape(const dt_layer_spec *spec);
 

@@ -6,15 +6,25 @@ dt_dense_shape dt_layer_dense_shape(const dt_layer_spec *spec) {
     return (dt_dense_shape){spec->in.channels, spec->out.channels};
 }
 
-static void reserve(dt_layer *layer, dt_arena *arena, int samples, int leaves) {
+static dt_status create(dt_layer *layer, dt_kernels *kernels, int samples, int leaves) {
+    (void)leaves;
+    return dt_dense_reserve(kernels, dt_layer_dense_shape(layer->spec), samples);
+}
+
+static void destroy(dt_layer *layer) {
+    (void)layer;
+}
+
+static void lay_out(dt_layer *layer, dt_arena *arena, int samples, int leaves) {
     (void)leaves;
     layer->output = dt_arena_take_floats(arena, (size_t)samples * dt_volume_floats(layer->spec->out));
+    layer->seen = (dt_conv_input){.x = layer->output};
 }
 
 static void forward(dt_layer *layer, const dt_pass *pass) {
     double start = dt_timer_now();
     const dt_layer_spec *spec = layer->spec;
-    dt_dense_forward(pass->kernels, dt_layer_dense_shape(spec), pass->samples, layer->input,
+    dt_dense_forward(pass->kernels, dt_layer_dense_shape(spec), pass->samples, layer->input.x,
                      layer->main.weights, layer->second.weights, spec->relu, layer->output);
     if (pass->exchange && spec->dropout > 0.0f) {
         dt_dropout_key key = {pass->seed, (uint32_t)layer->number, pass->batch->epoch, spec->dropout};
@@ -33,7 +43,7 @@ static float *backward(dt_layer *layer, const dt_pass *pass, float *dy, float *s
     if (spec->relu)
         dt_relu_backward(pass->kernels, (size_t)pass->samples * (size_t)shape.out,
                          1.0f / (1.0f - spec->dropout), layer->output, dy, dy);
-    dt_dense_backward_weights(pass->kernels, shape, pass->plan, layer->input, dy, layer->main.gradient,
+    dt_dense_backward_weights(pass->kernels, shape, pass->plan, layer->input.x, dy, layer->main.gradient,
                               layer->second.gradient);
     dt_layer_gradient_ready(pass, &layer->main);
     dt_layer_gradient_ready(pass, &layer->second);
@@ -45,4 +55,4 @@ static float *backward(dt_layer *layer, const dt_pass *pass, float *dy, float *s
     return spare;
 }
 
-const dt_layer_ops dt_layer_dense_ops = {reserve, forward, backward};
+const dt_layer_ops dt_layer_dense_ops = {create, destroy, lay_out, forward, backward};

@@ -28,11 +28,26 @@ static double *totals_row(const dt_layer *layer, int leaves) {
     return layer->partials + (size_t)leaves * 2 * (size_t)group_count(layer);
 }
 
-static void reserve(dt_layer *layer, dt_arena *arena, int samples, int leaves) {
-    size_t groups = (size_t)group_count(layer);
-    layer->output = dt_arena_take_floats(arena, (size_t)samples * dt_volume_floats(layer->spec->out));
+static dt_status create(dt_layer *layer, dt_kernels *kernels, int samples, int leaves) {
+    (void)layer, (void)kernels, (void)samples, (void)leaves;
+    return dt_ok();
+}
+
+static void destroy(dt_layer *layer) {
+    (void)layer;
+}
+
+/* In front of a convolution nothing is written: the convolution reads the input and normalises on the way. */
+static void lay_out(dt_layer *layer, dt_arena *arena, int samples, int leaves) {
+    size_t groups = (size_t)group_count(layer), values = (size_t)samples * dt_volume_floats(layer->spec->out);
+    layer->output = dt_arena_take_floats(arena, layer->before_conv ? 0 : values);
     layer->vectors = dt_arena_take_floats(arena, VECTORS * dt_align_floats(groups));
     layer->partials = dt_arena_take(arena, ((size_t)leaves + 1) * 2 * groups * sizeof(double));
+    if (layer->before_conv)
+        layer->seen =
+            (dt_conv_input){layer->input.x, vector(layer, SCALE), vector(layer, SHIFT), layer->spec->by_rows};
+    else
+        layer->seen = (dt_conv_input){.x = layer->output};
 }
 
 /* Values of the global batch in one group. */
@@ -74,7 +89,7 @@ static void forward(dt_layer *layer, const dt_pass *pass) {
     double start = dt_timer_now();
     dt_norm_shape shape = norm_shape(layer->spec);
     if (pass->exchange) {
-        dt_norm_statistics(pass->kernels, shape, pass->plan, layer->input, layer->partials);
+        dt_norm_statistics(pass->kernels, shape, pass->plan, layer->input.x, layer->partials);
         batch_moments(layer, pass, combine(layer, pass, start));
         start = dt_timer_now();
     } else {
@@ -85,7 +100,8 @@ static void forward(dt_layer *layer, const dt_pass *pass) {
         scale[g] = layer->main.weights[g] * vector(layer, INVERSE)[g];
         shift[g] = layer->second.weights[g] - vector(layer, MEAN)[g] * scale[g];
     }
-    dt_norm_forward(pass->kernels, shape, pass->samples, layer->input, scale, shift, layer->output);
+    if (!layer->before_conv)
+        dt_norm_forward(pass->kernels, shape, pass->samples, layer->input.x, scale, shift, layer->output);
     dt_phases_add(pass->phases, DT_PHASE_NORM, start);
 }
 
@@ -110,17 +126,17 @@ static float *backward(dt_layer *layer, const dt_pass *pass, float *dy, float *s
     (void)spare;
     double start = dt_timer_now();
     dt_norm_shape shape = norm_shape(layer->spec);
-    dt_norm_backward_statistics(pass->kernels, shape, pass->plan, layer->input, dy, vector(layer, MEAN),
+    dt_norm_backward_statistics(pass->kernels, shape, pass->plan, layer->input.x, dy, vector(layer, MEAN),
                                 vector(layer, INVERSE), layer->partials);
     gradient_coefficients(layer, pass, combine(layer, pass, start));
     start = dt_timer_now();
     dt_layer_gradient_ready(pass, &layer->main);
     dt_layer_gradient_ready(pass, &layer->second);
-    dt_norm_backward(pass->kernels, shape, pass->samples, layer->input, dy, vector(layer, SCALE),
+    dt_norm_backward(pass->kernels, shape, pass->samples, layer->input.x, dy, vector(layer, SCALE),
                      vector(layer, SLOPE), vector(layer, SHIFT), dy);
     dt_phases_add(pass->phases, DT_PHASE_NORM, start);
     dt_layer_progress(pass);
     return dy;
 }
 
-const dt_layer_ops dt_layer_norm_ops = {reserve, forward, backward};
+const dt_layer_ops dt_layer_norm_ops = {create, destroy, lay_out, forward, backward};

@@ -29,24 +29,24 @@ static const dt_layer_ops *const layer_ops[] = {
     [DT_LAYER_DENSE] = &dt_layer_dense_ops,
 };
 
-/* The most floats of a sample that a gradient between two kernels has: before a pooling it is larger than any
- * output. */
+/* The most values of a sample that a gradient between two layers has. */
 static size_t largest_gradient(const dt_network *network) {
     size_t largest = 0;
     for (int i = 0; i < network->count; i++) {
-        dt_volume wide = network->layers[i].in;
-        wide.channels = network->layers[i].out.channels;
-        size_t candidates[] = {dt_volume_floats(wide), dt_volume_floats(network->layers[i].in)};
-        for (int k = 0; k < 2; k++)
-            largest = candidates[k] > largest ? candidates[k] : largest;
+        size_t floats = dt_volume_floats(network->layers[i].out);
+        largest = floats > largest ? floats : largest;
     }
     return largest;
 }
 
 /* Deals out (or counts) all that the passes write. */
-static void reserve_activations(dt_model *model, dt_arena *arena) {
-    for (int i = 0; i < model->network.count; i++)
-        model->layers[i].ops->reserve(&model->layers[i], arena, model->max_samples, model->max_leaves);
+static void lay_out(dt_model *model, dt_arena *arena) {
+    for (int i = 0; i < model->network.count; i++) {
+        dt_layer *layer = &model->layers[i];
+        if (i > 0)
+            layer->input = layer[-1].seen;
+        layer->ops->lay_out(layer, arena, model->max_samples, model->max_leaves);
+    }
     size_t floats = model->roots > 0 ? largest_gradient(&model->network) * (size_t)model->max_samples : 0;
     model->scratch[0] = dt_arena_take_floats(arena, floats);
     model->scratch[1] = dt_arena_take_floats(arena, floats);
@@ -79,13 +79,24 @@ static void connect_layer(dt_model *model, int index) {
         layer->main = learnt_tensor(model, index, DT_TENSOR_KERNEL);
         layer->second = learnt_tensor(model, index, DT_TENSOR_BIAS);
     }
-    if (index > 0)
-        layer->input = model->layers[index - 1].output;
+}
+
+static dt_status create_layers(dt_model *model) {
+    int leaves = model->roots > 0 ? model->max_leaves : 0, count = model->network.count;
+    for (int i = 0; i < count; i++) {
+        const dt_layer_spec *spec = &model->network.layers[i];
+        dt_layer *layer = &model->layers[i];
+        *layer = (dt_layer){.ops = layer_ops[spec->kind], .spec = spec, .first = i == 0, .number = i};
+        layer->before_conv = i + 1 < count && spec[1].kind == DT_LAYER_CONV;
+        DT_TRY(layer->ops->create(layer, model->kernels, model->max_samples, leaves));
+    }
+    return dt_ok();
 }
 
 static dt_status reserve_memory(dt_model *model) {
     dt_arena arena = {0};
-    reserve_activations(model, &arena);
+    DT_TRY(create_layers(model));
+    lay_out(model, &arena);
     DT_TRY(dt_slab_reserve(arena.used, "activations", &model->activations));
     DT_TRY(dt_slab_reserve(model->parameters.floats * sizeof(float), "weights", &model->weights));
     DT_TRY(
@@ -93,7 +104,7 @@ static dt_status reserve_memory(dt_model *model) {
     DT_TRY(dt_slab_reserve((size_t)model->roots * dt_model_root_stride(model) * sizeof(float), "gradients",
                            &model->gradients));
     arena = (dt_arena){.base = model->activations.base};
-    reserve_activations(model, &arena);
+    lay_out(model, &arena);
     for (int i = 0; i < model->network.count; i++)
         connect_layer(model, i);
     return dt_ok();
@@ -112,11 +123,6 @@ dt_status dt_model_create(const dt_model_config *config, dt_model **out) {
     model->roots = config->roots;
     model->seed = config->seed;
     model->phases = &model->own_phases;
-    for (int i = 0; i < model->network.count; i++) {
-        const dt_layer_spec *spec = &model->network.layers[i];
-        model->layers[i] =
-            (dt_layer){.ops = layer_ops[spec->kind], .spec = spec, .first = i == 0, .number = i};
-    }
     dt_status status = reserve_memory(model);
     if (dt_failed(&status)) {
         dt_model_destroy(model);
@@ -128,6 +134,9 @@ dt_status dt_model_create(const dt_model_config *config, dt_model **out) {
 void dt_model_destroy(dt_model *model) {
     if (!model)
         return;
+    for (int i = 0; i < model->network.count; i++)
+        if (model->layers[i].ops)
+            model->layers[i].ops->destroy(&model->layers[i]);
     dt_slab_release(&model->activations);
     dt_slab_release(&model->weights);
     dt_slab_release(&model->states);
@@ -166,7 +175,7 @@ void dt_model_set_phases(dt_model *model, dt_phases *phases) {
 /* Runs all layers; returns the logits. */
 static const float *forward(dt_model *model, const dt_pass *pass, const float *x) {
     assert(pass->samples <= model->max_samples);
-    model->layers[0].input = x;
+    model->layers[0].input = (dt_conv_input){.x = x};
     for (int i = 0; i < model->network.count; i++)
         model->layers[i].ops->forward(&model->layers[i], pass);
     return model->layers[model->network.count - 1].output;

@@ -23,23 +23,8 @@ static dt_share largest_share(const dt_session *session) {
 }
 
 static dt_status create_kernels(dt_session *session) {
-    const dt_options *options = session->options;
-    dt_conv_shape convs[DT_MAX_LAYERS];
-    dt_dense_shape denses[DT_MAX_LAYERS];
-    dt_kernels_config config = {.team = session->team,
-                                .isa = options->isa,
-                                .engine = options->engine,
-                                .convs = convs,
-                                .denses = denses,
-                                .samples = session->samples};
-    for (int i = 0; i < session->network.count; i++) {
-        const dt_layer_spec *layer = &session->network.layers[i];
-        if (layer->kind == DT_LAYER_CONV)
-            convs[config.conv_count++] = (dt_conv_shape){
-                layer->in.height, layer->in.width, layer->in.channels, layer->out.channels, layer->kernel};
-        if (layer->kind == DT_LAYER_DENSE)
-            denses[config.dense_count++] = (dt_dense_shape){layer->in.channels, layer->out.channels};
-    }
+    dt_kernels_config config = {
+        .team = session->team, .isa = session->options->isa, .engine = session->options->engine};
     return dt_kernels_create(&config, &session->kernels);
 }
 

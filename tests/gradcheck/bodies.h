@@ -6,9 +6,8 @@
 #include "dtrain/kernels.h"
 #include "dtrain/network.h"
 
-/* Calls `check` with kernels made for these layers and `samples` samples, once for each body. `body` names
- * it, as "auto/avx2". */
+/* Calls `check` with kernels of each kind. `body` names them, as "auto/avx2". */
 typedef void (*bodies_check)(void *context, dt_kernels *kernels, const char *body);
-void bodies_run(const dt_layer_spec *layers, int count, int samples, bodies_check check, void *context);
+void bodies_run(bodies_check check, void *context);
 
 #endif

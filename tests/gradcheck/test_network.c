@@ -208,7 +208,7 @@ static void check_case(void **state) {
     if (!(held->kinks.closest > closest_allowed))
         fail_msg("%s: a pre-activation is too near to 0: %g", held->what->label, held->kinks.closest);
     differentiate(held);
-    bodies_run(held->network.layers, held->network.count, held->what->samples, check_body, held);
+    bodies_run(check_body, held);
     release_problem(held);
 }
 

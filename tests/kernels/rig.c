@@ -16,19 +16,15 @@ enum { GUARD = 2 * DT_ALIGNMENT_FLOATS };
 
 static const float canary = -12345.678f;
 
-rig rig_open(dt_isa isa, dt_engine engine, int threads, const dt_conv_shape *conv,
+rig rig_open(dt_isa isa, dt_engine engine, int threads, const dt_convolve_shape *conv,
              const dt_dense_shape *dense, int samples) {
     rig r;
     assert_ok(dt_team_create(threads, &r.team));
-    dt_kernels_config config = {.team = r.team,
-                                .isa = isa,
-                                .engine = engine,
-                                .convs = conv,
-                                .conv_count = conv != NULL,
-                                .denses = dense,
-                                .dense_count = dense != NULL,
-                                .samples = samples};
-    assert_ok(dt_kernels_create(&config, &r.kernels));
+    assert_ok(dt_kernels_create(&(dt_kernels_config){r.team, isa, engine}, &r.kernels));
+    if (conv)
+        assert_ok(dt_convolve_reserve(r.kernels, *conv, samples));
+    if (dense)
+        assert_ok(dt_dense_reserve(r.kernels, *dense, samples));
     return r;
 }
 

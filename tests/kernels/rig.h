@@ -17,7 +17,7 @@ typedef struct rig {
 } rig;
 
 /* For one layer at the most: conv or dense may be NULL. */
-rig rig_open(dt_isa isa, dt_engine engine, int threads, const dt_conv_shape *conv,
+rig rig_open(dt_isa isa, dt_engine engine, int threads, const dt_convolve_shape *conv,
              const dt_dense_shape *dense, int samples);
 void rig_close(rig r);
 

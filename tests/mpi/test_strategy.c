@@ -36,8 +36,7 @@ static fixture open_fixture(double width, size_t piece_floats) {
     fixture f = {.roots = dt_strategy_roots(BATCH, dt_comm_size(comm))};
     dt_network network = dt_network_build((dt_network_config){.width = width});
     assert_ok(dt_team_create(2, &f.team));
-    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = f.team, .isa = DT_ISA_BEST, .samples = 1},
-                                &f.kernels));
+    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = f.team, .isa = DT_ISA_BEST}, &f.kernels));
     dt_model_config model = {
         .network = &network, .kernels = f.kernels, .samples = 1, .leaves = 1, .roots = f.roots};
     assert_ok(dt_model_create(&model, &f.model));

@@ -90,26 +90,6 @@ static dt_network_config network_config(const json_t *golden) {
                                .width = real(golden, "width")};
 }
 
-static void create_kernels(parity_case *p, const dt_network *network, dt_engine engine) {
-    dt_conv_shape convs[DT_MAX_LAYERS];
-    dt_dense_shape denses[DT_MAX_LAYERS];
-    dt_kernels_config config = {.team = p->team,
-                                .isa = DT_ISA_BEST,
-                                .engine = engine,
-                                .convs = convs,
-                                .denses = denses,
-                                .samples = MAX_BATCH};
-    for (int i = 0; i < network->count; i++) {
-        const dt_layer_spec *layer = &network->layers[i];
-        if (layer->kind == DT_LAYER_CONV)
-            convs[config.conv_count++] = (dt_conv_shape){
-                layer->in.height, layer->in.width, layer->in.channels, layer->out.channels, layer->kernel};
-        if (layer->kind == DT_LAYER_DENSE)
-            denses[config.dense_count++] = (dt_dense_shape){layer->in.channels, layer->out.channels};
-    }
-    need(dt_kernels_create(&config, &p->kernels));
-}
-
 /* Kernels by the golden formula, number k of the golden file's own count; the rest as Keras initialises it.
  */
 static void set_weights(parity_case *p) {
@@ -135,7 +115,7 @@ static void set_up(parity_case *p, dt_engine engine) {
     need(dt_comm_create(&p->comm));
     p->speaks = dt_comm_rank(p->comm) == 0;
     need(dt_team_create(1, &p->team));
-    create_kernels(p, &network, engine);
+    need(dt_kernels_create(&(dt_kernels_config){p->team, DT_ISA_BEST, engine}, &p->kernels));
     dt_model_config model = {.network = &network,
                              .kernels = p->kernels,
                              .samples = MAX_BATCH,

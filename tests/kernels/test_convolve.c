@@ -7,25 +7,25 @@
 #include <string.h>
 
 typedef struct layer {
-    dt_conv_shape shape;
+    dt_convolve_shape shape;
     int samples;
     float *x, *weights, *bias, *dz;
 } layer;
 
-static size_t image_of(dt_conv_shape shape) {
+static size_t image_of(dt_convolve_shape shape) {
     return (size_t)shape.height * (size_t)shape.width * (size_t)shape.in_channels;
 }
 
-static size_t output_of(dt_conv_shape shape) {
+static size_t output_of(dt_convolve_shape shape) {
     return (size_t)shape.height * (size_t)shape.width * (size_t)shape.out_channels;
 }
 
-static size_t weights_of(dt_conv_shape shape) {
+static size_t weights_of(dt_convolve_shape shape) {
     return (size_t)shape.kernel * (size_t)shape.kernel * (size_t)shape.in_channels *
            (size_t)shape.out_channels;
 }
 
-static layer layer_create(dt_conv_shape shape, int samples) {
+static layer layer_create(dt_convolve_shape shape, int samples) {
     return (layer){shape,
                    samples,
                    rig_input((size_t)samples * image_of(shape)),
@@ -74,10 +74,10 @@ static void run_gradient(void *context, const dt_leaf_plan *plan, int first_samp
     size_t other_count = call->bias ? weights_of(l->shape) : (size_t)l->shape.out_channels;
     float *other = rig_output(other_count * (size_t)(plan->roots + 1));
     dt_root_sink other_sink = {other, other_count};
-    dt_conv_backward_weights(call->r.kernels, l->shape, plan,
-                             l->x + (size_t)first_sample * image_of(l->shape),
-                             l->dz + (size_t)first_sample * output_of(l->shape),
-                             call->bias ? other_sink : sink, call->bias ? sink : other_sink);
+    dt_convolve_backward_weights(call->r.kernels, l->shape, plan,
+                                 l->x + (size_t)first_sample * image_of(l->shape),
+                                 l->dz + (size_t)first_sample * output_of(l->shape),
+                                 call->bias ? other_sink : sink, call->bias ? sink : other_sink);
     free(other);
 }
 
@@ -91,8 +91,8 @@ static results compute(dt_isa isa, dt_engine engine, int threads, const layer *l
     rig r = rig_open(isa, engine, threads, &l->shape, NULL, l->samples);
     results out = {rig_output((size_t)l->samples * output_of(l->shape)),
                    rig_output((size_t)l->samples * image_of(l->shape)), NULL, NULL};
-    dt_conv_forward(r.kernels, l->shape, l->samples, l->x, l->weights, l->bias, out.y);
-    dt_conv_backward_data(r.kernels, l->shape, l->samples, l->dz, l->weights, out.dx);
+    dt_convolve_forward(r.kernels, l->shape, l->samples, l->x, l->weights, l->bias, out.y);
+    dt_convolve_backward_data(r.kernels, l->shape, l->samples, l->dz, l->weights, out.dx);
     out.dweights = gradient(r, l, 1, false);
     out.dbias = gradient(r, l, 1, true);
     rig_close(r);
@@ -100,7 +100,7 @@ static results compute(dt_isa isa, dt_engine engine, int threads, const layer *l
 }
 
 static void check_against_reference(const layer *l) {
-    dt_conv_shape shape = l->shape;
+    dt_convolve_shape shape = l->shape;
     layer absolute = layer_absolute(l);
     results expected = compute(DT_ISA_BASELINE, DT_ENGINE_REFERENCE, 2, l);
     results magnitude = compute(DT_ISA_BASELINE, DT_ENGINE_REFERENCE, 2, &absolute);
@@ -124,10 +124,10 @@ static void check_against_reference(const layer *l) {
 }
 
 /* The network at full width, and at an eighth. */
-static const dt_conv_shape network[] = {
+static const dt_convolve_shape network[] = {
     {28, 28, 1, 64, 11}, {14, 14, 64, 192, 5}, {7, 7, 192, 384, 3}, {7, 7, 384, 384, 3}, {7, 7, 384, 256, 3},
 };
-static const dt_conv_shape narrow_network[] = {
+static const dt_convolve_shape narrow_network[] = {
     {28, 28, 1, 8, 11}, {14, 14, 8, 24, 5}, {7, 7, 24, 48, 3}, {7, 7, 48, 48, 3}, {7, 7, 48, 32, 3},
 };
 enum { LAYERS = 5 };
@@ -156,8 +156,8 @@ static void test_random_shapes(void **state) {
     static const int counts[] = {1, 3, 7, 8, 9, 64};
     (void)state;
     for (int i = 0; i < 40; i++) {
-        dt_conv_shape shape = {1 + rig_random(6), 1 + rig_random(6), 1 + rig_random(20), 1 + rig_random(20),
-                               1 + 2 * rig_random(3)};
+        dt_convolve_shape shape = {1 + rig_random(6), 1 + rig_random(6), 1 + rig_random(20),
+                                   1 + rig_random(20), 1 + 2 * rig_random(3)};
         layer l = layer_create(shape, counts[rig_random(6)]);
         check_against_reference(&l);
         layer_free(l);
@@ -166,17 +166,17 @@ static void test_random_shapes(void **state) {
 
 /* Samples in calls of 1 to 17, starting at different samples: no place in a block may matter. */
 static void check_samples_stand_alone(rig r, const layer *l) {
-    dt_conv_shape shape = l->shape;
+    dt_convolve_shape shape = l->shape;
     size_t image = image_of(shape), output = output_of(shape);
     float *y = rig_output((size_t)l->samples * output), *dx = rig_output((size_t)l->samples * image);
     float *part_y = rig_output((size_t)l->samples * output),
           *part_dx = rig_output((size_t)l->samples * image);
-    dt_conv_forward(r.kernels, shape, l->samples, l->x, l->weights, l->bias, y);
-    dt_conv_backward_data(r.kernels, shape, l->samples, l->dz, l->weights, dx);
+    dt_convolve_forward(r.kernels, shape, l->samples, l->x, l->weights, l->bias, y);
+    dt_convolve_backward_data(r.kernels, shape, l->samples, l->dz, l->weights, dx);
     for (int count = 1; count <= 17; count++) {
         size_t first = (size_t)(5 * count % (l->samples - count + 1)), values = (size_t)count;
-        dt_conv_forward(r.kernels, shape, count, l->x + first * image, l->weights, l->bias, part_y);
-        dt_conv_backward_data(r.kernels, shape, count, l->dz + first * output, l->weights, part_dx);
+        dt_convolve_forward(r.kernels, shape, count, l->x + first * image, l->weights, l->bias, part_y);
+        dt_convolve_backward_data(r.kernels, shape, count, l->dz + first * output, l->weights, part_dx);
         rig_check_same_bits("samples forward", part_y, y + first * output, values * output);
         rig_check_same_bits("samples backward", part_dx, dx + first * image, values * image);
     }
@@ -219,7 +219,7 @@ static void test_threads_do_not_matter(void **state) {
     }
 }
 
-static void check_shares(dt_engine engine, dt_conv_shape shape, int batch) {
+static void check_shares(dt_engine engine, dt_convolve_shape shape, int batch) {
     layer l = layer_create(shape, batch);
     rig r = rig_open(DT_ISA_BEST, engine, 2, &l.shape, NULL, batch);
     for (int bias = 0; bias < 2; bias++) {
@@ -240,10 +240,10 @@ static void test_shares_do_not_matter(void **state) {
     static const int batches[] = {1, 9, 24, 50, 64, 131, 333};
     (void)state;
     for (int i = 0; i < 7; i++) {
-        check_shares(DT_ENGINE_REFERENCE, (dt_conv_shape){3, 4, 3, 5, 3}, batches[i]);
-        check_shares(DT_ENGINE_AUTO, (dt_conv_shape){3, 4, 3, 5, 3}, batches[i]);
-        check_shares(DT_ENGINE_AUTO, (dt_conv_shape){3, 3, 70, 20, 3}, batches[i]);
-        check_shares(DT_ENGINE_BLAS, (dt_conv_shape){3, 3, 70, 20, 3}, batches[i]);
+        check_shares(DT_ENGINE_REFERENCE, (dt_convolve_shape){3, 4, 3, 5, 3}, batches[i]);
+        check_shares(DT_ENGINE_AUTO, (dt_convolve_shape){3, 4, 3, 5, 3}, batches[i]);
+        check_shares(DT_ENGINE_AUTO, (dt_convolve_shape){3, 3, 70, 20, 3}, batches[i]);
+        check_shares(DT_ENGINE_BLAS, (dt_convolve_shape){3, 3, 70, 20, 3}, batches[i]);
     }
     check_shares(DT_ENGINE_AUTO, network[2], 28);
 }
@@ -252,11 +252,11 @@ static void test_shares_do_not_matter(void **state) {
 static void test_nan_stays_with_its_sample(void **state) {
     (void)state;
     for (dt_engine engine = DT_ENGINE_AUTO; engine <= DT_ENGINE_REFERENCE; engine++) {
-        layer l = layer_create((dt_conv_shape){2, 2, 3, 5, 3}, 3);
+        layer l = layer_create((dt_convolve_shape){2, 2, 3, 5, 3}, 3);
         rig r = rig_open(DT_ISA_BEST, engine, 1, &l.shape, NULL, l.samples);
         float *y = rig_output(60);
         l.x[12] = NAN;
-        dt_conv_forward(r.kernels, l.shape, 3, l.x, l.weights, l.bias, y);
+        dt_convolve_forward(r.kernels, l.shape, 3, l.x, l.weights, l.bias, y);
         for (int i = 0; i < 60; i++)
             assert_int_equal(isnan(y[i]) != 0, i >= 20 && i < 40);
         free(y);

@@ -22,18 +22,18 @@ static size_t larger(size_t a, size_t b) {
 }
 
 /* Samples of one GEMM: a power of two up to a leaf. */
-static int block_samples(dt_conv_shape shape) {
+static int block_samples(dt_convolve_shape shape) {
     int samples = 1;
     while (samples < DT_LEAF_SAMPLES && samples * shape.height * shape.width < BLOCK_ROWS)
         samples *= 2;
     return samples;
 }
 
-static size_t patch(dt_conv_shape shape, int channels) {
+static size_t patch(dt_convolve_shape shape, int channels) {
     return (size_t)(shape.kernel * shape.kernel * channels);
 }
 
-static size_t padded_floats(dt_conv_shape shape, int channels) {
+static size_t padded_floats(dt_convolve_shape shape, int channels) {
     return (size_t)(shape.height + shape.kernel - 1) * (size_t)(shape.width + shape.kernel - 1) *
            (size_t)channels;
 }
@@ -49,7 +49,7 @@ static void copy_run(float *to, const float *from, size_t count) {
 }
 
 /* The sample in a frame of zeros. */
-static void pad_sample(dt_conv_shape shape, int channels, const float *image, float *padded) {
+static void pad_sample(dt_convolve_shape shape, int channels, const float *image, float *padded) {
     size_t line = (size_t)(shape.width * channels), margin = (size_t)(shape.kernel / 2);
     size_t padded_line = (size_t)(shape.width + shape.kernel - 1) * (size_t)channels;
     memset(padded, 0, padded_floats(shape, channels) * sizeof(float));
@@ -60,7 +60,7 @@ static void pad_sample(dt_conv_shape shape, int channels, const float *image, fl
 
 /* im2col of one sample for the kernel rows [first, first + rows): columns [pixel][rows * kernel * channels].
  * Both arrays have COPY floats of slack behind them. */
-static void gather_sample(dt_conv_shape shape, int channels, int first, int rows, const float *image,
+static void gather_sample(dt_convolve_shape shape, int channels, int first, int rows, const float *image,
                           float *padded, float *columns) {
     size_t padded_line = (size_t)(shape.width + shape.kernel - 1) * (size_t)channels;
     size_t run = (size_t)(shape.kernel * channels);
@@ -75,7 +75,7 @@ static void gather_sample(dt_conv_shape shape, int channels, int first, int rows
  * around. */
 typedef struct conv_call {
     const dt_kernels *kernels;
-    dt_conv_shape shape;
+    dt_convolve_shape shape;
     int channels, outputs; /* of source and destination */
     int samples;
     const float *source, *weights, *bias; /* bias: NULL for none, and no ReLU then */
@@ -84,7 +84,7 @@ typedef struct conv_call {
 
 static void conv_block(void *context, int task, int worker) {
     const conv_call *call = context;
-    dt_conv_shape shape = call->shape;
+    dt_convolve_shape shape = call->shape;
     size_t pixels = (size_t)(shape.height * shape.width), depth = patch(shape, call->channels);
     size_t outputs = (size_t)call->outputs;
     int first = task * block_samples(shape), samples = block_samples(shape);
@@ -110,7 +110,7 @@ static void run_blocks(conv_call *call) {
     dt_team_run(call->kernels->team, (call->samples + block - 1) / block, conv_block, call);
 }
 
-static void conv_forward(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *x,
+static void conv_forward(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *x,
                          const float *weights, const float *bias, float *y) {
     conv_call call = {kernels, shape, shape.in_channels, shape.out_channels, samples, x, weights, bias, y};
     run_blocks(&call);
@@ -118,7 +118,7 @@ static void conv_forward(dt_kernels *kernels, dt_conv_shape shape, int samples, 
 
 typedef struct turn_call {
     const dt_bodies *bodies;
-    dt_conv_shape shape;
+    dt_convolve_shape shape;
     const float *weights; /* [tap][in][out] */
     float *turned;        /* [last tap first][out][in] */
 } turn_call;
@@ -132,7 +132,7 @@ static void turn_tap(void *context, int tap, int worker) {
                                   call->turned + (last - (size_t)tap) * in * out);
 }
 
-static void conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int samples, const float *dz,
+static void conv_backward_data(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *dz,
                                const float *weights, float *dx) {
     turn_call turn = {kernels->bodies, shape, weights, kernels->shared};
     conv_call call = {kernels, shape, shape.out_channels, shape.in_channels, samples, dz, turn.turned,
@@ -142,7 +142,7 @@ static void conv_backward_data(dt_kernels *kernels, dt_conv_shape shape, int sam
 }
 
 /* Kernel rows of one weight gradient call: one where it gives enough rows, else all. */
-static int part_kernel_rows(dt_conv_shape shape) {
+static int part_kernel_rows(dt_convolve_shape shape) {
     return shape.kernel * shape.in_channels >= PART_ROWS ? 1 : shape.kernel;
 }
 
@@ -154,7 +154,7 @@ static int group_leaves(const dt_kernels *kernels, int leaves) {
 
 typedef struct gradient_call {
     const dt_kernels *kernels;
-    dt_conv_shape shape;
+    dt_convolve_shape shape;
     const dt_leaf_plan *plan;
     int first_leaf;
     const float *x, *dz;
@@ -166,7 +166,7 @@ typedef struct gradient_call {
 
 static void gradient_part(void *context, int task, int worker) {
     const gradient_call *call = context;
-    dt_conv_shape shape = call->shape;
+    dt_convolve_shape shape = call->shape;
     int kernel_rows = part_kernel_rows(shape), parts = shape.kernel / kernel_rows;
     int leaf = task / parts, first_row = task % parts * kernel_rows;
     int samples = dt_leaf_sums_samples(call->plan, call->first_leaf + leaf), block = block_samples(shape);
@@ -207,7 +207,7 @@ static void bias_leaf(void *context, int leaf, int worker) {
 }
 
 /* The pieces of shared scratch, in their order. */
-static void take_gradient_scratch(dt_arena *arena, const dt_kernels *kernels, dt_conv_shape shape,
+static void take_gradient_scratch(dt_arena *arena, const dt_kernels *kernels, dt_convolve_shape shape,
                                   int samples, gradient_call *call) {
     int leaves = dt_leaves_count(samples);
     size_t group = (size_t)group_leaves(kernels, leaves), spares = (size_t)dt_leaf_sums_spares(leaves);
@@ -220,7 +220,7 @@ static void take_gradient_scratch(dt_arena *arena, const dt_kernels *kernels, dt
     call->bias_spare = dt_arena_take_floats(arena, spares * call->bias_stride);
 }
 
-static void conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, const dt_leaf_plan *plan,
+static void conv_backward_weights(dt_kernels *kernels, dt_convolve_shape shape, const dt_leaf_plan *plan,
                                   const float *x, const float *dz, dt_root_sink dweights,
                                   dt_root_sink dbias) {
     dt_arena arena = {.base = (char *)kernels->shared};
@@ -239,27 +239,21 @@ static void conv_backward_weights(dt_kernels *kernels, dt_conv_shape shape, cons
     }
 }
 
-static size_t worker_floats(dt_conv_shape shape, int channels) {
+static size_t worker_floats(dt_convolve_shape shape, int channels) {
     size_t rows = (size_t)(block_samples(shape) * shape.height * shape.width);
     return dt_align_floats(padded_floats(shape, channels) + COPY) +
            dt_align_floats(rows * patch(shape, channels) + COPY);
 }
 
-static dt_scratch_need conv_need(const dt_kernels *kernels, const dt_kernels_config *config) {
-    dt_scratch_need need = {0};
-    for (int i = 0; i < config->conv_count; i++) {
-        dt_conv_shape shape = config->convs[i];
-        dt_arena arena = {0};
-        gradient_call call;
-        take_gradient_scratch(&arena, kernels, shape, config->samples, &call);
-        need.shared = larger(need.shared, arena.used / sizeof(float));
-        need.worker = larger(need.worker, worker_floats(shape, shape.in_channels));
-        need.worker = larger(need.worker, worker_floats(shape, shape.out_channels));
-    }
-    return need;
+static dt_scratch_need conv_need(const dt_kernels *kernels, dt_convolve_shape shape, int samples) {
+    dt_arena arena = {0};
+    gradient_call call;
+    take_gradient_scratch(&arena, kernels, shape, samples, &call);
+    return (dt_scratch_need){arena.used / sizeof(float), larger(worker_floats(shape, shape.in_channels),
+                                                                worker_floats(shape, shape.out_channels))};
 }
 
-const dt_conv_operations dt_conv_blas = {
+const dt_convolve_operations dt_convolve_blas = {
     .need = conv_need,
     .forward = conv_forward,
     .backward_data = conv_backward_data,

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Private to this folder: what a way to compute a convolution is made of. */
+#ifndef DTRAIN_KERNELS_CONV_METHOD_H
+#define DTRAIN_KERNELS_CONV_METHOD_H
+
+#include "dtrain/conv.h"
+#include "kernels/table.h"
+
+typedef struct dt_conv_operations {
+    bool (*can)(const dt_kernels *kernels, dt_conv_shape shape);
+    /* Makes room in the kernels' scratch. */
+    dt_status (*reserve)(const dt_conv_config *config);
+    /* Takes what the convolution keeps for itself; called once to count and once to deal (memory.h). */
+    void (*lay_out)(dt_conv *conv, dt_arena *arena);
+    void (*forward)(dt_conv *conv, int samples, dt_conv_input input, const float *weights, const float *bias,
+                    bool keep, float *y);
+    void (*backward)(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input input, float *dy,
+                     const float *weights, dt_root_sink dweights, dt_root_sink dbias, float *dx);
+} dt_conv_operations;
+
+extern const dt_conv_operations dt_conv_passes;
+
+/* What the method `passes` keeps. */
+typedef struct dt_conv_passes_state {
+    float *normal;     /* the input, where it is normalised */
+    float *activation; /* before a pooling */
+    float *gradient;   /* of the activation */
+    const float *y;    /* of the last forward call: without pooling it is the activation */
+} dt_conv_passes_state;
+
+struct dt_conv {
+    const dt_conv_operations *operations;
+    dt_conv_config config;
+    dt_slab memory;
+    union {
+        dt_conv_passes_state passes;
+    } state;
+};
+
+#endif
