@@ -19,8 +19,9 @@ void dt_log_configure(bool speaks, bool quiet) {
     state.quiet = quiet;
 }
 
-/* Open MPI's mpirun gives its ranks a pseudo-terminal even when its own output goes to a file: what counts is what
- * the launcher writes to. Only the rank that mpirun itself started can see that; others are taken for no terminal. */
+/* Open MPI's mpirun gives its ranks a pseudo-terminal even when its own output goes to a file: what counts is
+ * what the launcher writes to. Only the rank that mpirun itself started can see that; others are taken for no
+ * terminal. */
 static bool launcher_has_terminal(void) {
     char name[64], target[256];
     snprintf(name, sizeof name, "/proc/%ld/fd/1", (long)getppid());
