@@ -12,14 +12,16 @@
 
 /* Ways to compute a convolution. */
 typedef enum dt_conv_method {
-    DT_CONV_AUTO,    /* the fastest for the shape where the kernels' engine is DT_ENGINE_AUTO, else
-                        DT_CONV_PASSES */
-    DT_CONV_PASSES,  /* the engine's three passes of kernels.h, with pooling, ReLU and normalisation as passes
-                        of  their own: the twin that the other ways are tested against */
-    DT_CONV_WINOGRAD /* Winograd's minimal filtering, 3x3 and 5x5 */
+    DT_CONV_AUTO,   /* what the kernels' engine says: DT_ENGINE_WINOGRAD winograd, else direct, where they can;
+                       DT_ENGINE_AUTO direct where it can; else passes */
+    DT_CONV_PASSES, /* the engine's three passes of kernels.h, with pooling, ReLU and normalisation as passes
+                       of  their own: the twin that the other ways are tested against */
+    DT_CONV_DIRECT, /* as the definition reads, for one input channel, ReLU and pooling included */
+    DT_CONV_WINOGRAD, /* Winograd's minimal filtering, 3x3 and 5x5 */
+    DT_CONV_METHODS
 } dt_conv_method;
 
-/* "auto", "passes", "winograd". */
+/* "auto", "passes", "direct", "winograd". */
 const char *dt_conv_method_name(dt_conv_method method);
 
 /* Square odd kernel, stride 1, zero padding to the same size, then, if `pool`, the 2x2 average pooling of

@@ -27,6 +27,9 @@ typedef struct dt_exchange {
     void (*gradient_ready)(void *context, int tensor);
     /* A moment between two kernels at which messages may be moved along. Local. */
     void (*progress)(void *context);
+    /* The gradients of the dense layers' kernels are not stored (nine tenths of all): the share is the whole
+     * batch, and dt_model_update_dense is called after the pass. */
+    bool defers_dense;
 } dt_exchange;
 
 /* Exact sums over samples: integers, so the same whatever the cut. */
@@ -70,7 +73,8 @@ const dt_parameters *dt_model_parameters(const dt_model *model);
 /* Slabs, laid out as the tensor table says. */
 float *dt_model_weights(dt_model *model);
 float *dt_model_states(dt_model *model);
-float *dt_model_gradients(dt_model *model);         /* root 0: after the exchange, the gradient */
+float *dt_model_gradients(dt_model *model); /* root 0: after the exchange, the gradient; after a pass that
+                                               deferred them without values for dense kernels */
 size_t dt_model_root_stride(const dt_model *model); /* floats from one root's slab to the next */
 
 /* Where the passes' time is added; NULL (the start) for nowhere. */
@@ -80,6 +84,19 @@ void dt_model_set_phases(dt_model *model, dt_phases *phases);
  * rank's leaves stand in the root slabs; gamma and beta gradients of the whole batch in root 0. Moving
  * statistics are updated (momentum 0.99). totals receives this rank's sums. Weights are unchanged. */
 void dt_model_train(dt_model *model, const dt_batch *batch, const dt_exchange *exchange, dt_totals *totals);
+
+/* Whether a tensor of the table is the kernel of a dense layer. */
+bool dt_model_is_dense_kernel(const dt_model *model, int tensor);
+
+/* After a training pass: whether the gradient of this dense kernel is finite, whether or not it was stored.
+ * Judged from samples * max |x| * max |dz|, which no entry can exceed; a bound that is not below half of
+ * FLT_MAX counts as not finite. Local. */
+bool dt_model_dense_is_finite(dt_model *model, int tensor);
+
+/* After a training pass over a whole batch: one Adam step on the kernels of all dense layers, with the
+ * gradient of that pass. m and v lie as the weights do. Bits as if the gradients had been stored and
+ * dt_adam_update called. Once for a pass, before the next pass of any kind. Local. */
+void dt_model_update_dense(dt_model *model, dt_adam_step step, float *m, float *v);
 
 /* Forward with moving statistics, no dropout. Adds to totals. Local. */
 void dt_model_evaluate(dt_model *model, int samples, const float *x, const uint8_t *labels,

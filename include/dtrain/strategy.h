@@ -33,6 +33,8 @@ typedef struct dt_strategy_config {
     dt_kernels *kernels; /* borrowed */
     int batch;           /* the largest global batch */
     dt_adam_config adam;
+    bool store_gradients; /* dt_model_gradients shall have all of them after the finish, on one rank too;
+                             there the gradients of dense kernels go into the weights unstored otherwise */
 } dt_strategy_config;
 
 /* The most roots that any rank has for any global batch of 1 .. batch samples: dt_model_config.roots. */
@@ -51,7 +53,8 @@ dt_share dt_strategy_begin(dt_strategy *strategy, int batch);
 void dt_strategy_finish(dt_strategy *strategy);
 
 /* Looks whether the gradient is finite: -1, or the index of the first tensor (in the table's order) that is
- * not; the same answer on all ranks. */
+ * not; the same answer on all ranks. A gradient that is not stored is judged as dt_model_dense_is_finite
+ * does. */
 int dt_strategy_first_not_finite(dt_strategy *strategy);
 
 /* Adam's step number `step` (from 1) on the weights. */

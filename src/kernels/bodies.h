@@ -11,12 +11,24 @@
 #include "dtrain/kernels.h"
 
 /* No instruction set has higher tiles. */
-enum { DT_MOST_TILE_ROWS = 8 };
+enum { DT_MOST_TILE_ROWS = 8, DT_MOST_PRODUCT_ROWS = 6 };
+
+/* The random numbers of a row of dropout: Philox' key, the counter's words in front of the draw's number, and
+ * what they decide. */
+typedef struct dt_dropout_stream {
+    uint32_t key[2];
+    uint32_t counter[3];
+    int32_t threshold;
+    float scale;
+} dt_dropout_stream;
 
 typedef struct dt_bodies {
     int width;        /* floats of a vector */
     int tile_rows;    /* of C that stay in registers */
     int tile_columns; /* a few vectors */
+    int product_rows; /* of row_products */
+    int product_vectors;
+    int strip; /* the most neighbours of one call of correlate */
 
     /* C = A^T B, or with resume C += A^T B, one more stretch of the chains. Only the first `vectors` vectors
      * of columns are computed; B's panel is as wide. */
@@ -25,6 +37,10 @@ typedef struct dt_bodies {
     /* A leaf's A^T B is pushed on a stack of tiles whose free slot is `slot`; the last `merges` tiles below
      * are added to it, and the result takes the place of the lowest. */
     void (*gemm_leaf)(size_t depth, size_t vectors, const float *a, const float *b, int merges, float *slot);
+
+    /* The same for two leaves that are the first to be added: `merges` are those after that. */
+    void (*gemm_pair)(size_t left_depth, size_t right_depth, size_t vectors, const float *a, const float *b,
+                      int merges, float *slot);
 
     /* A tile of A from tile_rows rows: packed[k][i] = rows[i][k]. */
     void (*pack_rows)(size_t depth, const float *const *rows, float *packed);
@@ -41,9 +57,17 @@ typedef struct dt_bodies {
     void (*pack_transposed)(size_t depth, size_t lanes, size_t count, const float *source, size_t stride,
                             float *packed);
 
+    /* to[k][i] = from[i][k], rows of `to` being to_stride apart. */
+    void (*transpose)(size_t rows, size_t columns, const float *from, size_t from_stride, float *to,
+                      size_t to_stride);
+
     /* The upper left part of a C tile to a matrix; bias may be NULL. */
     void (*store_tile)(size_t rows, size_t columns, const float *tile, const float *bias, bool relu,
                        float *matrix, size_t stride);
+
+    /* c[i][j] = the chain over k < depth of rows[i][k] * b[k][j], i < product_rows; b and c are `vectors` <=
+     * product_vectors vectors wide. */
+    void (*row_products)(size_t depth, size_t vectors, const float *const *rows, const float *b, float *c);
 
     /* y[row][column] = relu(y + bias[column]) in place. */
     void (*bias_relu)(size_t rows, size_t columns, const float *bias, bool relu, float *y, size_t stride);
@@ -51,10 +75,33 @@ typedef struct dt_bodies {
     /* sums[column] = the rows' sum in their order. */
     void (*column_sums)(size_t rows, size_t columns, const float *x, size_t stride, float *sums);
 
+    /* sums[i][lane] = the chain over row < rows, t < length of x[row * x_line + t + i] * b[row * b_line + t *
+     * lanes + lane], for i < count <= strip; lanes are one or two vectors. With resume the chain goes on
+     * where it was. */
+    void (*correlate)(size_t count, size_t vectors, size_t rows, size_t length, const float *x, size_t x_line,
+                      const float *b, size_t b_line, bool resume, float *sums);
+
+    /* y[pixel][column] = relu(sums[pixel][lane] + bias[lane]), columns <= lanes; pixels are y_step apart. */
+    void (*relu_sums)(size_t pixels, size_t lanes, size_t columns, const float *sums, const float *bias,
+                      float *y, size_t y_step);
+    /* The same for two rows, then the mean of each window. A code has bit 0 to 3 where the window's upper
+     * left, upper right, lower left, lower right value is above 0; codes may be NULL. */
+    void (*pool_sums)(size_t windows, size_t lanes, size_t columns, const float *upper, const float *lower,
+                      const float *bias, float *y, size_t y_step, unsigned char *codes, size_t code_step);
+    /* Back through that: dy / 4 where the code has the bit, 0 elsewhere, for two rows [pixel][lane]. */
+    void (*unpool_codes)(size_t windows, size_t lanes, size_t columns, const float *dy, size_t dy_step,
+                         const unsigned char *codes, size_t code_step, float *upper, float *lower);
+    /* dz[pixel][lane] = (y > 0) * dy, 0 in padded lanes; pixels of y and dy are `step` apart. */
+    void (*gate_pixels)(size_t pixels, size_t lanes, size_t columns, const float *y, const float *dy,
+                        size_t step, float *dz);
+
     void (*pool_forward_row)(size_t windows, size_t channels, const float *upper, const float *lower,
                              float *y);
     /* Columns behind the last window are left alone. */
     void (*pool_backward_row)(size_t windows, size_t channels, const float *x, const float *dy, float *dz);
+
+    /* y = y * scale where the unit's 16 bits are at least the threshold, else 0. */
+    void (*dropout_row)(const dt_dropout_stream *stream, size_t units, float *y);
 
     void (*relu_backward)(size_t count, float scale, const float *y, const float *dy, float *dz);
 
@@ -78,7 +125,12 @@ typedef struct dt_bodies {
 
     void (*adam_update)(dt_adam_step step, size_t count, const float *gradient, float *weights, float *m,
                         float *v);
+    /* The same for the upper left part of a C tile and matrices. */
+    void (*adam_tile)(dt_adam_step step, size_t rows, size_t columns, const float *tile, size_t stride,
+                      float *weights, float *m, float *v);
     bool (*all_finite)(size_t count, const float *values);
+    /* The largest bit pattern of a value without its sign: NaNs stand above infinity. */
+    int32_t (*largest_magnitude)(size_t count, const float *values);
     void (*add_to)(size_t count, const float *values, float *sum);
     void (*triad)(size_t count, const float *b, float s, const float *c, float *a);
 

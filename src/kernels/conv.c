@@ -12,6 +12,8 @@ static const struct {
 } methods[] = {
     [DT_CONV_AUTO] = {"auto", NULL},
     [DT_CONV_PASSES] = {"passes", &dt_conv_passes},
+    [DT_CONV_DIRECT] = {"direct", &dt_conv_direct},
+    [DT_CONV_WINOGRAD] = {"winograd", &dt_conv_winograd},
 };
 
 const char *dt_conv_method_name(dt_conv_method method) {
@@ -26,8 +28,26 @@ int dt_conv_out_width(dt_conv_shape shape) {
     return shape.pool ? shape.width / 2 : shape.width;
 }
 
+static bool can(const dt_conv_config *config, dt_conv_method method) {
+    const dt_conv_operations *operations = methods[method].operations;
+    return operations && operations->can(config->kernels, config->shape);
+}
+
+/* A later method is the faster one wherever it can. The parity with Keras holds DT_ENGINE_AUTO to the methods whose
+ * rounding moves no ReLU of the golden cases across its zero, and Winograd's does. */
 static dt_conv_method choose(const dt_conv_config *config) {
-    return config->method == DT_CONV_AUTO ? DT_CONV_PASSES : config->method;
+    static const dt_conv_method last[] = {
+        [DT_ENGINE_AUTO] = DT_CONV_DIRECT,
+        [DT_ENGINE_WINOGRAD] = DT_CONV_WINOGRAD,
+        [DT_ENGINE_BLAS] = DT_CONV_PASSES,
+        [DT_ENGINE_REFERENCE] = DT_CONV_PASSES,
+    };
+    if (config->method != DT_CONV_AUTO)
+        return config->method;
+    dt_conv_method method = last[dt_kernels_engine(config->kernels)];
+    while (method > DT_CONV_PASSES && !can(config, method))
+        method--;
+    return method;
 }
 
 static dt_status reserve(dt_conv *conv) {
@@ -42,16 +62,15 @@ static dt_status reserve(dt_conv *conv) {
 
 dt_status dt_conv_create(const dt_conv_config *config, dt_conv **out) {
     dt_conv_method method = choose(config);
-    const dt_conv_operations *operations = methods[method].operations;
     *out = NULL;
-    if (!operations->can(config->kernels, config->shape))
+    if (!can(config, method))
         return dt_fail(DT_USAGE, "the method %s cannot compute a %dx%d convolution of %d channels",
                        dt_conv_method_name(method), config->shape.kernel, config->shape.kernel,
                        config->shape.in_channels);
     dt_conv *conv = calloc(1, sizeof *conv);
     if (!conv)
         return dt_fail(DT_MEMORY, "no memory for a convolution");
-    conv->operations = operations;
+    conv->operations = methods[method].operations;
     conv->config = *config;
     conv->config.method = method;
     dt_status status = reserve(conv);

@@ -19,6 +19,8 @@ typedef struct dt_conv_operations {
 } dt_conv_operations;
 
 extern const dt_conv_operations dt_conv_passes;
+extern const dt_conv_operations dt_conv_direct;
+extern const dt_conv_operations dt_conv_winograd;
 
 /* What the method `passes` keeps. */
 typedef struct dt_conv_passes_state {
@@ -28,12 +30,25 @@ typedef struct dt_conv_passes_state {
     const float *y;    /* of the last forward call: without pooling it is the activation */
 } dt_conv_passes_state;
 
+/* What the method `direct` keeps. */
+typedef struct dt_conv_direct_state {
+    float *framed;        /* the input, normalised, in a frame of zeros */
+    unsigned char *codes; /* for each value behind the pooling which values of its window passed the ReLU */
+    float *dz;            /* of a few samples, for an input gradient */
+    const float *y;       /* of the last forward call */
+} dt_conv_direct_state;
+
+/* What the method `winograd` keeps; winograd.c has its parts. */
+typedef struct dt_winograd dt_winograd;
+
 struct dt_conv {
     const dt_conv_operations *operations;
     dt_conv_config config;
     dt_slab memory;
     union {
         dt_conv_passes_state passes;
+        dt_conv_direct_state direct;
+        dt_winograd *winograd;
     } state;
 };
 

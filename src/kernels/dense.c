@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Dense layers on the packed matrix bodies. All three passes are products of a small matrix, packed once a
- * call, with panels of a large one. Weights are read from memory once a pass: a task owns a panel of columns
- * and takes it a block of depth at a time, while the next block is on its way to the cache. */
+/* Dense layers on the matrix bodies. All passes are products of a small matrix, packed once a call, with a
+ * large one that is read or written once a pass: forward, a task owns a panel of columns and takes it a block
+ * of depth at a time, while the next block is on its way to the cache; back to the input, a few rows. */
 #include <assert.h>
 
 #include "kernels/bodies.h"
@@ -12,7 +12,10 @@ enum {
     DEPTH_BLOCK = 128, /* with a panel of 48 columns 24 KB: in the first-level cache beside a tile of A */
     LINE = DT_ALIGNMENT_FLOATS,
     PACK_BLOCK = 512,     /* depth that one packing task covers */
+    DATA_TILES = 4,       /* tiles of weight rows of one task of the input gradient */
     STRIP_TILES = 2,      /* tiles of weight rows of one gradient task: 2 keep a panel of dz in the cache */
+    BLOCK_PANELS = 10,    /* panels of an update's block: runs of 1,920 bytes, 15 KB of gradients */
+    SEGMENTS_AHEAD = 6,   /* rows of tiles between the fetch of weights and moments and their update */
     TASKS_PER_THREAD = 3, /* below that rows are split too */
     BIAS_COLUMNS = 256    /* columns of one task of the bias gradient */
 };
@@ -31,14 +34,13 @@ static size_t panel_lanes(const dt_bodies *bodies, size_t columns, size_t column
     return smaller((size_t)bodies->tile_columns, left);
 }
 
-/* c [rows][columns] = a [rows][depth] * b, b [depth][columns], or [columns][depth] where transposed. */
+/* c [rows][columns] = a [rows][depth] * b [depth][columns], + bias, then ReLU if asked. */
 typedef struct product {
     const dt_kernels *kernels;
     const dt_bodies *bodies;
     size_t rows, depth, columns;
     const float *a, *b;
-    bool b_transposed;
-    const float *bias; /* NULL for none */
+    const float *bias;
     bool relu;
     float *c;
     size_t row_tiles;
@@ -65,16 +67,7 @@ typedef struct block {
 static block block_of(const product *p, size_t column, size_t k) {
     size_t columns = smaller((size_t)p->bodies->tile_columns, p->columns - column);
     size_t depth = k < p->depth ? smaller(DEPTH_BLOCK, p->depth - k) : 0;
-    if (p->b_transposed)
-        return (block){p->b + column * p->depth + k, depth ? columns : 0, depth, p->depth};
     return (block){p->b + k * p->columns + column, depth, columns, p->columns};
-}
-
-static void pack_block(const product *p, block b, size_t lanes, float *packed) {
-    if (p->b_transposed)
-        p->bodies->pack_transposed(b.floats, lanes, b.lines, b.from, b.stride, packed);
-    else
-        p->bodies->pack_straight(b.lines, lanes, b.floats, b.from, b.stride, packed);
 }
 
 /* Part number `part` of `parts` of a block into the second-level cache. */
@@ -95,7 +88,8 @@ static void product_panel(void *context, int task, int worker) {
     for (size_t k = 0; k < p->depth; k += DEPTH_BLOCK) {
         size_t depth = smaller(DEPTH_BLOCK, p->depth - k);
         block next = block_of(p, column, k + DEPTH_BLOCK);
-        pack_block(p, block_of(p, column, k), lanes, packed_b);
+        block b = block_of(p, column, k);
+        p->bodies->pack_straight(b.lines, lanes, b.floats, b.from, b.stride, packed_b);
         for (size_t tile = 0; tile < tiles; tile++) {
             prefetch_block(next, tile, tiles);
             p->bodies->gemm_tile(depth, vectors, p->packed_a + ((first + tile) * p->depth + k) * tile_rows,
@@ -105,14 +99,20 @@ static void product_panel(void *context, int task, int worker) {
     for (size_t tile = 0; tile < tiles; tile++) {
         size_t row = (first + tile) * tile_rows;
         p->bodies->store_tile(smaller(tile_rows, p->rows - row), smaller(tile_columns, p->columns - column),
-                              c + tile * tile_rows * tile_columns, p->bias ? p->bias + column : NULL, p->relu,
+                              c + tile * tile_rows * tile_columns, p->bias + column, p->relu,
                               p->c + row * p->columns + column, p->columns);
     }
 }
 
-static void run_product(dt_kernels *kernels, product p) {
-    p.kernels = kernels;
-    p.bodies = kernels->bodies;
+static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,
+                          const float *weights, const float *bias, bool relu, float *y) {
+    product p = {.kernels = kernels, .bodies = kernels->bodies, .a = x, .b = weights, .bias = bias, .c = y};
+    if (rows == 0)
+        return;
+    p.rows = (size_t)rows;
+    p.depth = (size_t)shape.in;
+    p.columns = (size_t)shape.out;
+    p.relu = relu;
     p.row_tiles = tiles_of(p.rows, p.bodies->tile_rows);
     p.packed_a = kernels->shared;
     size_t panels = tiles_of(p.columns, p.bodies->tile_columns);
@@ -122,29 +122,70 @@ static void run_product(dt_kernels *kernels, product p) {
     dt_team_run(kernels->team, (int)panels * p.row_parts, product_panel, &p);
 }
 
-static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,
-                          const float *weights, const float *bias, bool relu, float *y) {
-    if (rows > 0)
-        run_product(kernels, (product){.rows = (size_t)rows,
-                                       .depth = (size_t)shape.in,
-                                       .columns = (size_t)shape.out,
-                                       .a = x,
-                                       .b = weights,
-                                       .bias = bias,
-                                       .relu = relu,
-                                       .c = y});
+/* dx = dz * weights^T as dx^T = weights * dz^T: rows of the weights are read as they lie, samples fill the
+ * vectors. Padded samples are zeros, so a sample's chain does not know who stands beside it. */
+typedef struct data_call {
+    const dt_kernels *kernels;
+    const dt_bodies *bodies;
+    size_t rows, in, out, lanes; /* lanes: of a group of samples, as many as row_products takes */
+    const float *dz, *weights;
+    float *dx;
+    float *packed; /* [group][out][lanes] */
+} data_call;
+
+static size_t group_lanes(const data_call *call, size_t group) {
+    size_t width = (size_t)call->bodies->width, left = call->rows - group * call->lanes;
+    return smaller(call->lanes, tiles_of(left, (int)width) * width);
+}
+
+static void pack_group(void *context, int task, int worker) {
+    const data_call *call = context;
+    size_t pieces = tiles_of(call->out, PACK_BLOCK), group = (size_t)task / pieces;
+    size_t k = (size_t)task % pieces * PACK_BLOCK, row = group * call->lanes,
+           lanes = group_lanes(call, group);
+    (void)worker;
+    call->bodies->pack_transposed(smaller(PACK_BLOCK, call->out - k), lanes, smaller(lanes, call->rows - row),
+                                  call->dz + row * call->out + k, call->out,
+                                  call->packed + row * call->out + k * lanes);
+}
+
+/* DATA_TILES tiles of weight rows for one group of samples: c [weight row][lane], then to dx. */
+static void data_rows(const data_call *call, size_t first, size_t count, size_t group, float *c) {
+    const dt_bodies *bodies = call->bodies;
+    size_t lanes = group_lanes(call, group), row = group * call->lanes, tile = (size_t)bodies->product_rows;
+    size_t samples = smaller(lanes, call->rows - row);
+    const float *rows[DT_MOST_PRODUCT_ROWS];
+    for (size_t done = 0; done < count; done += tile) {
+        for (size_t i = 0; i < tile; i++)
+            rows[i] = call->weights + smaller(first + done + i, call->in - 1) * call->out;
+        bodies->row_products(call->out, lanes / (size_t)bodies->width, rows, call->packed + row * call->out,
+                             c + done * lanes);
+    }
+    bodies->transpose(count, samples, c, lanes, call->dx + row * call->in + first, call->in);
+}
+
+static void data_task(void *context, int task, int worker) {
+    const data_call *call = context;
+    size_t height = (size_t)call->bodies->product_rows * DATA_TILES, first = (size_t)task * height;
+    for (size_t group = 0; group * call->lanes < call->rows; group++)
+        data_rows(call, first, smaller(height, call->in - first), group,
+                  dt_worker_scratch(call->kernels, worker));
 }
 
 static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
                                 const float *weights, float *dx) {
-    if (rows > 0)
-        run_product(kernels, (product){.rows = (size_t)rows,
-                                       .depth = (size_t)shape.out,
-                                       .columns = (size_t)shape.in,
-                                       .a = dz,
-                                       .b = weights,
-                                       .b_transposed = true,
-                                       .c = dx});
+    data_call call = {.kernels = kernels, .bodies = kernels->bodies, .dz = dz, .weights = weights, .dx = dx};
+    if (rows == 0)
+        return;
+    call.rows = (size_t)rows;
+    call.in = (size_t)shape.in;
+    call.out = (size_t)shape.out;
+    call.lanes = (size_t)(call.bodies->width * call.bodies->product_vectors);
+    call.packed = kernels->shared;
+    size_t groups = tiles_of(call.rows, (int)call.lanes);
+    dt_team_run(kernels->team, (int)(groups * tiles_of(call.out, PACK_BLOCK)), pack_group, &call);
+    dt_team_run(kernels->team, (int)tiles_of(call.in, call.bodies->product_rows * DATA_TILES), data_task,
+                &call);
 }
 
 typedef struct gradient {
@@ -154,6 +195,8 @@ typedef struct gradient {
     const dt_leaf_plan *plan;
     const float *x, *dz;
     dt_root_sink sink;
+    dt_adam_step step; /* without a sink the gradient goes into this step on the weights */
+    float *weights, *m, *v;
     size_t row_tiles, panels;
     float *packed_x;  /* [row tile][sample][tile_rows] */
     float *packed_dz; /* [panel][sample][tile_columns] */
@@ -179,45 +222,164 @@ static void pack_gradient(void *context, int task, int worker) {
                              g->packed_x + row * samples);
 }
 
-/* The store of a tile at the end of its sum would wait for memory. */
-static void prefetch_tile(size_t rows, size_t columns, const float *to, size_t stride) {
-    for (size_t row = 0; row < rows; row++)
-        for (size_t i = 0; i < columns; i += LINE)
-            __builtin_prefetch(to + row * stride + i, 1, 3);
+/* Whether the leaf and the next one are the first to be added to each other. */
+static bool is_pair(const dt_leaf_plan *plan, int leaf) {
+    return leaf + 1 < plan->leaves && plan->merges[leaf] == 0 && plan->merges[leaf + 1] > 0;
 }
 
-/* One tile of the gradient: its leaves through the stack machine, its roots to the sink. */
-static void gradient_tile(const gradient *g, size_t row_tile, size_t panel, float *stack) {
+/* What is done beside the products: called between them, with the leaves of the tile so far. */
+typedef void (*interlude)(void *context, size_t leaves);
+
+/* A tile's leaves through the stack machine; its roots remain on the stack. */
+static void compute_tile(const gradient *g, size_t row_tile, size_t panel, float *stack, interlude between,
+                         void *context) {
     const dt_leaf_plan *plan = g->plan;
-    size_t samples = (size_t)plan->samples, out = (size_t)g->shape.out;
+    size_t samples = (size_t)plan->samples, next_depth;
     size_t tile_rows = (size_t)g->bodies->tile_rows, tile_columns = (size_t)g->bodies->tile_columns;
+    size_t lanes = panel_lanes(g->bodies, (size_t)g->shape.out, panel * tile_columns);
+    size_t vectors = lanes / (size_t)g->bodies->width;
     const float *a = g->packed_x + row_tile * samples * tile_rows;
     const float *b = g->packed_dz + panel * samples * tile_columns;
-    size_t row = row_tile * tile_rows, column = panel * tile_columns;
-    size_t rows = smaller(tile_rows, (size_t)g->shape.in - row),
-           columns = smaller(tile_columns, out - column);
-    size_t lanes = panel_lanes(g->bodies, out, column), vectors = lanes / (size_t)g->bodies->width;
-    float *to = g->sink.base + row * out + column, *slot = stack;
-    prefetch_tile(rows, columns, to, out);
-    for (int leaf = 0; leaf < plan->leaves; leaf++) {
+    for (int leaf = 0; leaf < plan->leaves; leaf++, a += next_depth * tile_rows, b += next_depth * lanes) {
         size_t depth = (size_t)dt_leaf_sums_samples(plan, leaf);
-        int merges = plan->merges[leaf];
-        g->bodies->gemm_leaf(depth, vectors, a, b, merges, slot);
-        slot += (1 - merges) * (long)(tile_rows * tile_columns);
-        a += depth * tile_rows;
-        b += depth * lanes;
+        if (is_pair(plan, leaf)) {
+            next_depth = (size_t)dt_leaf_sums_samples(plan, ++leaf);
+            g->bodies->gemm_pair(depth, next_depth, vectors, a, b, plan->merges[leaf] - 1, stack);
+            stack += (2 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
+            next_depth += depth;
+        } else {
+            g->bodies->gemm_leaf(depth, vectors, a, b, plan->merges[leaf], stack);
+            stack += (1 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
+            next_depth = depth;
+        }
+        if (between)
+            between(context, (size_t)leaf + 1);
     }
-    for (int root = 0; root < plan->roots; root++)
-        g->bodies->store_tile(rows, columns, stack + (size_t)root * tile_rows * tile_columns, NULL, false,
-                              to + (size_t)root * g->sink.stride, out);
+}
+
+/* The roots of a tile to the sink. */
+static void store_roots(const gradient *g, size_t row_tile, size_t panel, const float *stack) {
+    size_t tile_rows = (size_t)g->bodies->tile_rows, tile_columns = (size_t)g->bodies->tile_columns;
+    size_t row = row_tile * tile_rows, column = panel * tile_columns, out = (size_t)g->shape.out;
+    for (int root = 0; root < g->plan->roots; root++)
+        g->bodies->store_tile(smaller(tile_rows, (size_t)g->shape.in - row),
+                              smaller(tile_columns, out - column),
+                              stack + (size_t)root * tile_rows * tile_columns, NULL, false,
+                              g->sink.base + (size_t)root * g->sink.stride + row * out + column, out);
+}
+
+/* A tile's memory, fetched before its sums begin: the store at their end would wait for it. */
+static void prefetch_tile(const gradient *g, size_t row_tile, size_t panel) {
+    size_t tile_rows = (size_t)g->bodies->tile_rows, tile_columns = (size_t)g->bodies->tile_columns;
+    size_t out = (size_t)g->shape.out, end = smaller((row_tile + 1) * tile_rows, (size_t)g->shape.in);
+    for (size_t row = row_tile * tile_rows; row < end; row++)
+        for (size_t i = panel * tile_columns; i < smaller(out, (panel + 1) * tile_columns); i += LINE)
+            __builtin_prefetch(g->sink.base + row * out + i, 1, 3);
 }
 
 static void gradient_strip(void *context, int task, int worker) {
     const gradient *g = context;
     size_t first = (size_t)task * STRIP_TILES, end = smaller(g->row_tiles, first + STRIP_TILES);
+    float *stack = dt_worker_scratch(g->kernels, worker);
     for (size_t panel = 0; panel < g->panels; panel++)
-        for (size_t row_tile = first; row_tile < end; row_tile++)
-            gradient_tile(g, row_tile, panel, dt_worker_scratch(g->kernels, worker));
+        for (size_t row_tile = first; row_tile < end; row_tile++) {
+            prefetch_tile(g, row_tile, panel);
+            compute_tile(g, row_tile, panel, stack, NULL, NULL);
+            store_roots(g, row_tile, panel, stack);
+        }
+}
+
+/* A row of a tile, in the order in which they are updated: BLOCK_PANELS panels make a block, which is walked
+ * row by row, so that memory is met in longer runs. */
+typedef struct segment {
+    size_t block, row, panel;
+} segment;
+
+/* A row of tiles on its way into the weights. While the products of one block are computed, the block before
+ * goes through Adam's step, whose divisions and memory traffic then cost next to nothing. */
+typedef struct update_strip {
+    const gradient *g;
+    size_t row_tile, rows;
+    float *blocks[2]; /* [BLOCK_PANELS tiles, then room for a stack] */
+    segment now, ahead;
+    size_t updated, fetched, all;
+    size_t start, limit; /* segments that were updated when the tile began, and that may be when it ends */
+} update_strip;
+
+static void advance(const update_strip *strip, segment *at) {
+    size_t end = smaller(at->block + BLOCK_PANELS, strip->g->panels);
+    if (++at->panel < end)
+        return;
+    at->panel = at->block;
+    if (++at->row < strip->rows)
+        return;
+    *at = (segment){end, 0, end};
+}
+
+static size_t segment_offset(const update_strip *strip, segment at) {
+    const gradient *g = strip->g;
+    size_t row = strip->row_tile * (size_t)g->bodies->tile_rows + at.row;
+    return row * (size_t)g->shape.out + at.panel * (size_t)g->bodies->tile_columns;
+}
+
+static size_t segment_columns(const update_strip *strip, segment at) {
+    size_t tile_columns = (size_t)strip->g->bodies->tile_columns;
+    return smaller(tile_columns, (size_t)strip->g->shape.out - at.panel * tile_columns);
+}
+
+static void fetch_segments(update_strip *strip, size_t end) {
+    const gradient *g = strip->g;
+    for (; strip->fetched < smaller(end, strip->all); strip->fetched++, advance(strip, &strip->ahead)) {
+        size_t offset = segment_offset(strip, strip->ahead), columns = segment_columns(strip, strip->ahead);
+        for (size_t i = offset; i < offset + columns; i += LINE) {
+            __builtin_prefetch(g->weights + i, 1, 3);
+            __builtin_prefetch(g->m + i, 1, 3);
+            __builtin_prefetch(g->v + i, 1, 3);
+        }
+    }
+}
+
+static void update_segments(update_strip *strip, size_t end) {
+    const gradient *g = strip->g;
+    size_t tile_columns = (size_t)g->bodies->tile_columns, tile = (size_t)g->bodies->tile_rows * tile_columns;
+    for (; strip->updated < end; strip->updated++, advance(strip, &strip->now)) {
+        segment at = strip->now;
+        size_t offset = segment_offset(strip, at);
+        const float *gradients = strip->blocks[at.block / BLOCK_PANELS % 2];
+        fetch_segments(strip, strip->updated + SEGMENTS_AHEAD);
+        g->bodies->adam_update(g->step, segment_columns(strip, at),
+                               gradients + (at.panel - at.block) * tile + at.row * tile_columns,
+                               g->weights + offset, g->m + offset, g->v + offset);
+    }
+}
+
+/* As many segments as a tile has, in step with its leaves. */
+static void update_between(void *context, size_t leaves) {
+    update_strip *strip = context;
+    size_t due = strip->start + strip->rows * leaves / (size_t)strip->g->plan->leaves;
+    update_segments(strip, smaller(due, strip->limit));
+}
+
+static size_t block_floats(const dt_bodies *bodies) {
+    return (size_t)((BLOCK_PANELS + DT_LEAF_DEPTH) * bodies->tile_rows * bodies->tile_columns);
+}
+
+static void update_row_tile(void *context, int task, int worker) {
+    const gradient *g = context;
+    size_t tile_rows = (size_t)g->bodies->tile_rows, tile = tile_rows * (size_t)g->bodies->tile_columns;
+    update_strip strip = {.g = g, .row_tile = (size_t)task};
+    strip.blocks[0] = dt_worker_scratch(g->kernels, worker);
+    strip.blocks[1] = strip.blocks[0] + block_floats(g->bodies);
+    strip.rows = smaller(tile_rows, (size_t)g->shape.in - (size_t)task * tile_rows);
+    strip.all = strip.rows * g->panels;
+    for (size_t panel = 0; panel < g->panels; panel++) {
+        size_t place = panel % BLOCK_PANELS;
+        strip.start = strip.updated;
+        strip.limit = (panel - place) * strip.rows;
+        compute_tile(g, strip.row_tile, panel, strip.blocks[panel / BLOCK_PANELS % 2] + place * tile,
+                     update_between, &strip);
+    }
+    update_segments(&strip, strip.all);
 }
 
 static void bias_leaf(void *context, int task, int worker) {
@@ -230,36 +392,51 @@ static void bias_leaf(void *context, int task, int worker) {
                            out, g->bias_leaves + leaf * g->bias_stride + column);
 }
 
-/* The pieces of shared scratch, in their order. */
-static void take_gradient_scratch(dt_arena *arena, const dt_bodies *bodies, dt_dense_shape shape, int samples,
-                                  gradient *g, float **spare) {
+/* The pieces of shared scratch, in their order; returns the last, the bias leaves' spare memory. */
+static float *take_gradient_scratch(dt_arena *arena, int samples, gradient *g) {
     int leaves = dt_leaves_count(samples);
-    g->row_tiles = tiles_of((size_t)shape.in, bodies->tile_rows);
-    g->panels = tiles_of((size_t)shape.out, bodies->tile_columns);
-    g->bias_stride = dt_align_floats((size_t)shape.out);
-    g->packed_x = dt_arena_take_floats(arena, g->row_tiles * (size_t)(samples * bodies->tile_rows));
-    g->packed_dz = dt_arena_take_floats(arena, g->panels * (size_t)(samples * bodies->tile_columns));
+    g->row_tiles = tiles_of((size_t)g->shape.in, g->bodies->tile_rows);
+    g->panels = tiles_of((size_t)g->shape.out, g->bodies->tile_columns);
+    g->bias_stride = dt_align_floats((size_t)g->shape.out);
+    g->packed_x = dt_arena_take_floats(arena, g->row_tiles * (size_t)(samples * g->bodies->tile_rows));
+    g->packed_dz = dt_arena_take_floats(arena, g->panels * (size_t)(samples * g->bodies->tile_columns));
     g->bias_leaves = dt_arena_take_floats(arena, (size_t)leaves * g->bias_stride);
-    *spare = dt_arena_take_floats(arena, (size_t)dt_leaf_sums_spares(leaves) * g->bias_stride);
+    return dt_arena_take_floats(arena, (size_t)dt_leaf_sums_spares(leaves) * g->bias_stride);
 }
 
 static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,
                                    const float *x, const float *dz, dt_root_sink dweights,
                                    dt_root_sink dbias) {
     dt_arena arena = {.base = (char *)kernels->shared};
-    float *spare;
     gradient g = {.kernels = kernels, .bodies = kernels->bodies, .shape = shape, .plan = plan};
     if (plan->leaves == 0)
         return;
     g.x = x;
     g.dz = dz;
     g.sink = dweights;
-    take_gradient_scratch(&arena, g.bodies, shape, plan->samples, &g, &spare);
-    dt_team_run(kernels->team, (int)(g.panels + g.row_tiles), pack_gradient, &g);
-    dt_team_run(kernels->team, (int)tiles_of(g.row_tiles, STRIP_TILES), gradient_strip, &g);
+    float *spare = take_gradient_scratch(&arena, plan->samples, &g);
+    if (dweights.base) {
+        dt_team_run(kernels->team, (int)(g.panels + g.row_tiles), pack_gradient, &g);
+        dt_team_run(kernels->team, (int)tiles_of(g.row_tiles, STRIP_TILES), gradient_strip, &g);
+    }
     dt_team_run(kernels->team, plan->leaves * (int)tiles_of((size_t)shape.out, BIAS_COLUMNS), bias_leaf, &g);
     dt_leaf_sums_push(kernels, plan, 0, plan->leaves, (size_t)shape.out, g.bias_stride, g.bias_leaves, dbias,
                       spare);
+}
+
+static void dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan, const float *x,
+                         const float *dz, dt_adam_step step, float *weights, float *m, float *v) {
+    dt_arena arena = {.base = (char *)kernels->shared};
+    gradient g = {.kernels = kernels, .bodies = kernels->bodies, .shape = shape, .plan = plan};
+    g.x = x;
+    g.dz = dz;
+    g.step = step;
+    g.weights = weights;
+    g.m = m;
+    g.v = v;
+    take_gradient_scratch(&arena, plan->samples, &g);
+    dt_team_run(kernels->team, (int)(g.panels + g.row_tiles), pack_gradient, &g);
+    dt_team_run(kernels->team, (int)g.row_tiles, update_row_tile, &g);
 }
 
 static size_t larger(size_t a, size_t b) {
@@ -271,13 +448,14 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     size_t tile = (size_t)(bodies->tile_rows * bodies->tile_columns);
     size_t row_tiles = tiles_of((size_t)samples, bodies->tile_rows);
     dt_arena arena = {0};
-    gradient g;
-    float *spare;
-    take_gradient_scratch(&arena, bodies, shape, samples, &g, &spare);
-    return (dt_scratch_need){
-        larger(arena.used / sizeof(float),
-               row_tiles * (size_t)bodies->tile_rows * larger((size_t)shape.in, (size_t)shape.out)),
-        larger((size_t)(DEPTH_BLOCK * bodies->tile_columns) + row_tiles * tile, tile * DT_LEAF_DEPTH)};
+    gradient g = {.bodies = bodies, .shape = shape};
+    take_gradient_scratch(&arena, samples, &g);
+    size_t forward = row_tiles * (size_t)bodies->tile_rows * (size_t)shape.in;
+    size_t backward = tiles_of((size_t)samples, bodies->width) * (size_t)bodies->width * (size_t)shape.out;
+    size_t panel = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + row_tiles * tile;
+    size_t products = (size_t)(DATA_TILES * bodies->product_rows * bodies->product_vectors * bodies->width);
+    return (dt_scratch_need){larger(arena.used / sizeof(float), larger(forward, backward)),
+                             larger(panel, larger(products, 2 * block_floats(bodies)))};
 }
 
 const dt_dense_operations dt_dense_vector = {
@@ -285,4 +463,5 @@ const dt_dense_operations dt_dense_vector = {
     .forward = dense_forward,
     .backward_data = dense_backward_data,
     .backward_weights = dense_backward_weights,
+    .update = dense_update,
 };

@@ -16,7 +16,9 @@ typedef struct dense_call {
     int first, rows;
     const float *x, *weights, *bias, *dz;
     bool relu;
-    float *y, *dx, *dweights, *dbias;
+    float *y, *dx, *dweights;
+    dt_adam_step step;
+    float *updated, *m, *v;
 } dense_call;
 
 static int block_of(int columns, int task) {
@@ -64,15 +66,26 @@ static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int r
     run_columns(kernels, shape.in, backward_columns, &call);
 }
 
+static void multiply_gradient(const dense_call *call, int task, float *to) {
+    int in = call->shape.in, out = call->shape.out;
+    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, block_of(in, task), out, call->rows, 1.0f,
+                call->x + (size_t)call->first * (size_t)in + (size_t)task * COLUMNS, in,
+                call->dz + (size_t)call->first * (size_t)out, out, 0.0f, to, out);
+}
+
 static void gradient_rows(void *context, int task, int worker) {
     const dense_call *call = context;
-    int in = call->shape.in, out = call->shape.out;
-    size_t first = (size_t)task * COLUMNS;
     (void)worker;
-    cblas_sgemm(CblasRowMajor, CblasTrans, CblasNoTrans, block_of(in, task), out, call->rows, 1.0f,
-                call->x + (size_t)call->first * (size_t)in + first, in,
-                call->dz + (size_t)call->first * (size_t)out, out, 0.0f, call->dweights + first * (size_t)out,
-                out);
+    multiply_gradient(call, task, call->dweights + (size_t)task * COLUMNS * (size_t)call->shape.out);
+}
+
+static void update_rows(void *context, int task, int worker) {
+    const dense_call *call = context;
+    size_t out = (size_t)call->shape.out, first = (size_t)task * COLUMNS * out;
+    float *gradient = dt_worker_scratch(call->kernels, worker);
+    multiply_gradient(call, task, gradient);
+    call->kernels->bodies->adam_update(call->step, (size_t)block_of(call->shape.in, task) * out, gradient,
+                                       call->updated + first, call->m + first, call->v + first);
 }
 
 /* One GEMM for the leaves of each root. */
@@ -90,21 +103,33 @@ static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, co
         int left = plan->samples - call.first, samples = root_leaves[root] * DT_LEAF_SAMPLES;
         call.rows = samples < left ? samples : left;
         call.dweights = dweights.base + (size_t)root * dweights.stride;
-        run_columns(kernels, shape.in, gradient_rows, &call);
+        if (dweights.base)
+            run_columns(kernels, shape.in, gradient_rows, &call);
         kernels->bodies->column_sums((size_t)call.rows, (size_t)shape.out,
                                      dz + (size_t)call.first * (size_t)shape.out, (size_t)shape.out,
                                      dbias.base + (size_t)root * dbias.stride);
     }
 }
 
-static dt_scratch_need need_nothing(const dt_kernels *kernels, dt_dense_shape shape, int samples) {
-    (void)kernels, (void)shape, (void)samples;
-    return (dt_scratch_need){0};
+static void dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan, const float *x,
+                         const float *dz, dt_adam_step step, float *weights, float *m, float *v) {
+    dense_call call = {.kernels = kernels, .shape = shape, .rows = plan->samples, .x = x, .dz = dz};
+    call.step = step;
+    call.updated = weights;
+    call.m = m;
+    call.v = v;
+    run_columns(kernels, shape.in, update_rows, &call);
+}
+
+static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shape, int samples) {
+    (void)kernels, (void)samples;
+    return (dt_scratch_need){.worker = (size_t)COLUMNS * (size_t)shape.out};
 }
 
 const dt_dense_operations dt_dense_blas = {
-    .need = need_nothing,
+    .need = dense_need,
     .forward = dense_forward,
     .backward_data = dense_backward_data,
     .backward_weights = dense_backward_weights,
+    .update = dense_update,
 };

@@ -3,6 +3,7 @@
  * tables. */
 #include "dtrain/kernels.h"
 
+#include <assert.h>
 #include <cblas.h>
 #include <stdlib.h>
 
@@ -31,6 +32,7 @@ static const struct {
     const dt_stream_operations *stream;
 } engines[] = {
     [DT_ENGINE_AUTO] = {"auto", &dt_convolve_packed, &dt_dense_vector, &dt_stream_vector},
+    [DT_ENGINE_WINOGRAD] = {"winograd", &dt_convolve_packed, &dt_dense_vector, &dt_stream_vector},
     [DT_ENGINE_BLAS] = {"blas", &dt_convolve_blas, &dt_dense_blas, &dt_stream_vector},
     [DT_ENGINE_REFERENCE] = {"reference", &dt_convolve_reference, &dt_dense_reference, &dt_stream_reference},
 };
@@ -63,7 +65,7 @@ static size_t larger(size_t a, size_t b) {
 }
 
 /* No two calls overlap in time, so all share one scratch. */
-static dt_status grow_scratch(dt_kernels *kernels, dt_scratch_need need) {
+dt_status dt_kernels_reserve(dt_kernels *kernels, dt_scratch_need need) {
     size_t shared = larger(kernels->shared_floats, dt_align_floats(need.shared));
     size_t worker = larger(kernels->worker_floats, dt_align_floats(need.worker));
     if (shared == kernels->shared_floats && worker == kernels->worker_floats)
@@ -80,11 +82,11 @@ static dt_status grow_scratch(dt_kernels *kernels, dt_scratch_need need) {
 }
 
 dt_status dt_convolve_reserve(dt_kernels *kernels, dt_convolve_shape shape, int samples) {
-    return grow_scratch(kernels, kernels->convolve->need(kernels, shape, samples));
+    return dt_kernels_reserve(kernels, kernels->convolve->need(kernels, shape, samples));
 }
 
 dt_status dt_dense_reserve(dt_kernels *kernels, dt_dense_shape shape, int samples) {
-    return grow_scratch(kernels, kernels->dense->need(kernels, shape, samples));
+    return dt_kernels_reserve(kernels, kernels->dense->need(kernels, shape, samples));
 }
 
 dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels) {
@@ -158,6 +160,12 @@ void dt_dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const 
     kernels->dense->backward_weights(kernels, shape, plan, x, dz, dweights, dbias);
 }
 
+void dt_dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan, const float *x,
+                     const float *dz, dt_adam_step step, float *weights, float *m, float *v) {
+    assert(plan->roots == 1);
+    kernels->dense->update(kernels, shape, plan, x, dz, step, weights, m, v);
+}
+
 void dt_pool_forward(dt_kernels *kernels, dt_pool_shape shape, int samples, const float *x, float *y) {
     kernels->stream->pool_forward(kernels, shape, samples, x, y);
 }
@@ -205,6 +213,10 @@ void dt_adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const 
 
 bool dt_all_finite(dt_kernels *kernels, size_t count, const float *values) {
     return kernels->stream->all_finite(kernels, count, values);
+}
+
+float dt_largest_magnitude(dt_kernels *kernels, size_t count, const float *values) {
+    return kernels->stream->largest_magnitude(kernels, count, values);
 }
 
 void dt_add_to(dt_kernels *kernels, size_t count, const float *values, float *sum) {

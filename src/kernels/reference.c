@@ -215,6 +215,16 @@ const dt_convolve_operations dt_convolve_reference = {
     .backward_weights = conv_backward_weights,
 };
 
+static void adam_values(dt_adam_step step, size_t count, const float *gradient, float *weights, float *m,
+                        float *v) {
+    for (size_t i = 0; i < count; i++) {
+        float g = gradient[i];
+        m[i] += (g - m[i]) * step.one_minus_beta1;
+        v[i] += (g * g - v[i]) * step.one_minus_beta2;
+        weights[i] -= step.rate * m[i] / (sqrtf(v[i]) + step.epsilon);
+    }
+}
+
 typedef struct dense_call {
     dt_dense_shape shape;
     const dt_leaf_plan *plan;
@@ -222,6 +232,8 @@ typedef struct dense_call {
     bool relu;
     float *y, *dx;
     dt_root_sink dweights;
+    dt_adam_step step; /* an update, if there are weights to write */
+    float *updated, *m, *v;
 } dense_call;
 
 static void dense_forward_row(void *context, int task, int worker) {
@@ -282,7 +294,12 @@ static void dense_backward_weights_row(void *context, int task, int worker) {
                                (double)call->dz[s * (size_t)outputs + (size_t)(begin + i)];
             stack_push(&stack, width, sums, call->plan->merges[leaf]);
         }
-        stack_store(&stack, width, call->dweights, (size_t)task * (size_t)outputs + (size_t)begin);
+        size_t place = (size_t)task * (size_t)outputs + (size_t)begin;
+        if (call->updated)
+            adam_values(call->step, (size_t)width, stack.values[0], call->updated + place, call->m + place,
+                        call->v + place);
+        else
+            stack_store(&stack, width, call->dweights, place);
     }
 }
 
@@ -290,8 +307,18 @@ static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, co
                                    const float *x, const float *dz, dt_root_sink dweights,
                                    dt_root_sink dbias) {
     dense_call call = {.shape = shape, .plan = plan, .x = x, .dz = dz, .dweights = dweights};
-    dt_team_run(kernels->team, shape.in, dense_backward_weights_row, &call);
+    if (dweights.base)
+        dt_team_run(kernels->team, shape.in, dense_backward_weights_row, &call);
     store_bias_gradient(plan, 1, shape.out, dz, dbias);
+}
+
+static void dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan, const float *x,
+                         const float *dz, dt_adam_step step, float *weights, float *m, float *v) {
+    dense_call call = {.shape = shape, .plan = plan, .x = x, .dz = dz, .step = step};
+    call.updated = weights;
+    call.m = m;
+    call.v = v;
+    dt_team_run(kernels->team, shape.in, dense_backward_weights_row, &call);
 }
 
 const dt_dense_operations dt_dense_reference = {
@@ -299,6 +326,7 @@ const dt_dense_operations dt_dense_reference = {
     .forward = dense_forward,
     .backward_data = dense_backward_data,
     .backward_weights = dense_backward_weights,
+    .update = dense_update,
 };
 
 static void pool_forward(dt_kernels *kernels, dt_pool_shape shape, int samples, const float *x, float *y) {
@@ -406,12 +434,7 @@ static void norm_backward(dt_kernels *kernels, dt_norm_shape shape, int samples,
 static void adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
                         float *weights, float *m, float *v) {
     (void)kernels;
-    for (size_t i = 0; i < count; i++) {
-        float g = gradient[i];
-        m[i] += (g - m[i]) * step.one_minus_beta1;
-        v[i] += (g * g - v[i]) * step.one_minus_beta2;
-        weights[i] -= step.rate * m[i] / (sqrtf(v[i]) + step.epsilon);
-    }
+    adam_values(step, count, gradient, weights, m, v);
 }
 
 static bool all_finite(dt_kernels *kernels, size_t count, const float *values) {
@@ -420,6 +443,15 @@ static bool all_finite(dt_kernels *kernels, size_t count, const float *values) {
         if (!isfinite(values[i]))
             return false;
     return true;
+}
+
+static float largest_magnitude(dt_kernels *kernels, size_t count, const float *values) {
+    float largest = 0;
+    (void)kernels;
+    for (size_t i = 0; i < count && !isnan(largest); i++)
+        if (!(fabsf(values[i]) <= largest))
+            largest = fabsf(values[i]);
+    return largest;
 }
 
 static void add_to(dt_kernels *kernels, size_t count, const float *values, float *sum) {
@@ -439,5 +471,6 @@ const dt_stream_operations dt_stream_reference = {
     .norm_backward = norm_backward,
     .adam_update = adam_update,
     .all_finite = all_finite,
+    .largest_magnitude = largest_magnitude,
     .add_to = add_to,
 };

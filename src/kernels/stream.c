@@ -10,9 +10,8 @@
 #include "kernels/table.h"
 
 enum {
-    RANGE = 1 << 15,    /* values of one task over a flat array: 128 KB of each operand */
-    CHANNEL_BLOCK = 64, /* channels of one statistics task */
-    UNITS_PER_DRAW = 8  /* dropout takes 16 bits a unit */
+    RANGE = 1 << 15,   /* values of one task over a flat array: 128 KB of each operand */
+    CHANNEL_BLOCK = 64 /* channels of one statistics task */
 };
 
 /* A flat array operation. */
@@ -24,6 +23,7 @@ typedef struct range_call {
     float scale;
     dt_adam_step step;
     atomic_bool found;
+    atomic_int largest;
 } range_call;
 
 static void run_ranges(const dt_kernels *kernels, dt_task run, range_call *call) {
@@ -75,6 +75,25 @@ static bool all_finite(dt_kernels *kernels, size_t count, const float *values) {
     range_call call = {.count = count, .a = values};
     run_ranges(kernels, finite_range, &call);
     return !atomic_load_explicit(&call.found, memory_order_relaxed);
+}
+
+static void magnitude_range(void *context, int task, int worker) {
+    range_call *call = context;
+    size_t begin = (size_t)task * RANGE;
+    int mine = call->bodies->largest_magnitude(range_size(call, begin), call->a + begin);
+    int largest = atomic_load_explicit(&call->largest, memory_order_relaxed);
+    (void)worker;
+    while (mine > largest && !atomic_compare_exchange_weak(&call->largest, &largest, mine))
+        ;
+}
+
+static float largest_magnitude(dt_kernels *kernels, size_t count, const float *values) {
+    range_call call = {.count = count, .a = values};
+    run_ranges(kernels, magnitude_range, &call);
+    int bits = atomic_load_explicit(&call.largest, memory_order_relaxed);
+    float largest;
+    memcpy(&largest, &bits, sizeof largest);
+    return largest;
 }
 
 static void add_range(void *context, int task, int worker) {
@@ -133,9 +152,8 @@ static void pool_backward_relu(dt_kernels *kernels, dt_pool_shape shape, int sam
 }
 
 typedef struct dropout_call {
-    dt_dropout_key key;
-    uint32_t threshold;
-    float scale;
+    const dt_bodies *bodies;
+    dt_dropout_stream stream; /* of any row: the sample's number is missing */
     int units;
     const int *samples_of_rows;
     float *y;
@@ -143,25 +161,22 @@ typedef struct dropout_call {
 
 static void dropout_row(void *context, int row, int worker) {
     const dropout_call *call = context;
-    dt_dropout_key key = call->key;
-    float *y = call->y + (size_t)row * (size_t)call->units;
+    dt_dropout_stream stream = call->stream;
     (void)worker;
-    for (int unit = 0; unit < call->units; unit += UNITS_PER_DRAW) {
-        dt_random4 drawn =
-            dt_random_draw(key.seed, DT_PURPOSE_DROPOUT, key.layer, key.epoch,
-                           (uint32_t)call->samples_of_rows[row], (uint32_t)(unit / UNITS_PER_DRAW));
-        for (int i = 0; i < UNITS_PER_DRAW && unit + i < call->units; i++) {
-            uint32_t bits = drawn.word[i / 2] >> (i % 2 * 16) & 0xFFFF;
-            y[unit + i] = bits >= call->threshold ? y[unit + i] * call->scale : 0.0f;
-        }
-    }
+    stream.counter[2] = (uint32_t)call->samples_of_rows[row];
+    call->bodies->dropout_row(&stream, (size_t)call->units, call->y + (size_t)row * (size_t)call->units);
 }
 
+/* The key as dt_random_draw makes it of seed and purpose. */
 static void dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, int units,
                             const int *samples_of_rows, float *y) {
-    dropout_call call = {.key = key, .units = units, .samples_of_rows = samples_of_rows, .y = y};
-    call.threshold = (uint32_t)lroundf(key.rate * 65536.0f);
-    call.scale = 1.0f / (1.0f - key.rate);
+    uint32_t upper = (uint32_t)(key.seed >> 32) ^ (uint32_t)DT_PURPOSE_DROPOUT * 0x9E3779B9u;
+    dropout_call call = {.bodies = kernels->bodies, .units = units, .y = y};
+    call.samples_of_rows = samples_of_rows;
+    call.stream = (dt_dropout_stream){.key = {(uint32_t)key.seed, upper},
+                                      .counter = {key.layer, key.epoch},
+                                      .threshold = (int32_t)lroundf(key.rate * 65536.0f),
+                                      .scale = 1.0f / (1.0f - key.rate)};
     dt_team_run(kernels->team, rows, dropout_row, &call);
 }
 
@@ -281,5 +296,6 @@ const dt_stream_operations dt_stream_vector = {
     .norm_backward = norm_backward,
     .adam_update = adam_update,
     .all_finite = all_finite,
+    .largest_magnitude = largest_magnitude,
     .add_to = add_to,
 };

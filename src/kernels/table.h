@@ -33,6 +33,8 @@ typedef struct dt_dense_operations {
                           float *dx);
     void (*backward_weights)(dt_kernels *, dt_dense_shape, const dt_leaf_plan *, const float *x,
                              const float *dz, dt_root_sink dweights, dt_root_sink dbias);
+    void (*update)(dt_kernels *, dt_dense_shape, const dt_leaf_plan *, const float *x, const float *dz,
+                   dt_adam_step, float *weights, float *m, float *v);
 } dt_dense_operations;
 
 /* Everything that runs once over memory. */
@@ -56,6 +58,7 @@ typedef struct dt_stream_operations {
     void (*adam_update)(dt_kernels *, dt_adam_step, size_t count, const float *gradient, float *weights,
                         float *m, float *v);
     bool (*all_finite)(dt_kernels *, size_t count, const float *values);
+    float (*largest_magnitude)(dt_kernels *, size_t count, const float *values);
     void (*add_to)(dt_kernels *, size_t count, const float *values, float *sum);
 } dt_stream_operations;
 
@@ -82,6 +85,9 @@ struct dt_kernels {
     float *workers; /* [worker][worker_floats] */
     size_t shared_floats, worker_floats;
 };
+
+/* Makes the scratch at least that large; what it held is lost. Before the first step only. */
+dt_status dt_kernels_reserve(dt_kernels *kernels, dt_scratch_need need);
 
 static inline float *dt_worker_scratch(const dt_kernels *kernels, int worker) {
     return kernels->workers + (size_t)worker * kernels->worker_floats;

@@ -10,8 +10,9 @@
 #include <stdint.h>
 #include <string.h>
 
-#define DT_INLINE static inline __attribute__((always_inline))
-#define DT_UNROLL _Pragma("GCC unroll 8")
+#define DT_INLINE       static inline __attribute__((always_inline))
+#define DT_UNROLL       _Pragma("GCC unroll 8")
+#define DT_UNROLL_STRIP _Pragma("GCC unroll 16")
 
 typedef float vector __attribute__((vector_size(DT_WIDTH * 4)));
 typedef int32_t mask __attribute__((vector_size(DT_WIDTH * 4)));
@@ -38,6 +39,18 @@ DT_INLINE void store_part(float *to, size_t count, vector value) {
     store(padded, value);
     for (size_t i = 0; i < count; i++)
         to[i] = padded[i];
+}
+
+/* The same for any count: at most one vector. */
+DT_INLINE vector load_lanes(const float *from, size_t count) {
+    return count >= DT_WIDTH ? load(from) : load_part(from, count);
+}
+
+DT_INLINE void store_lanes(float *to, size_t count, vector value) {
+    if (count >= DT_WIDTH)
+        store(to, value);
+    else
+        store_part(to, count, value);
 }
 
 /* Subtracting zero keeps the sign of -0. */

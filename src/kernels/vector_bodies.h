@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The bodies for one instruction set. The including file defines DT_WIDTH (floats of a vector), the tile
- * that fits its registers (DT_TILE_ROWS x DT_TILE_VECTORS accumulators, a row of B and one value of A) and
- * DT_BODIES, the name of the table. */
+ * that fits its registers (DT_TILE_ROWS x DT_TILE_VECTORS accumulators, a row of B and one value of A),
+ * DT_STRIP, the pixels whose sums for two vectors of channels fit them, and DT_BODIES, the name of the table.
+ */
 #include "kernels/bodies.h"
 #include "kernels/vector.h"
 
@@ -9,21 +10,37 @@
 
 #include "kernels/vector_stream.h"
 
+#include "kernels/vector_direct.h"
+
+#include "kernels/vector_dropout.h"
+
 const dt_bodies DT_BODIES = {
     .width = DT_WIDTH,
     .tile_rows = DT_TILE_ROWS,
     .tile_columns = TILE_COLUMNS,
+    .product_rows = DT_PRODUCT_ROWS,
+    .product_vectors = DT_PRODUCT_VECTORS,
+    .strip = DT_STRIP,
     .gemm_tile = gemm_tile,
     .gemm_leaf = gemm_leaf,
+    .gemm_pair = gemm_pair,
     .pack_rows = pack_rows,
     .pack_pixels = pack_pixels,
     .pack_straight = pack_straight,
     .pack_transposed = pack_transposed,
+    .transpose = transpose,
     .store_tile = store_tile,
+    .row_products = row_products,
     .bias_relu = bias_relu,
     .column_sums = column_sums,
+    .correlate = correlate,
+    .relu_sums = relu_sums,
+    .pool_sums = pool_sums,
+    .unpool_codes = unpool_codes,
+    .gate_pixels = gate_pixels,
     .pool_forward_row = pool_forward_row,
     .pool_backward_row = pool_backward_row,
+    .dropout_row = dropout_row,
     .relu_backward = relu_backward,
     .norm_forward_run = norm_forward_run,
     .norm_forward_channels = norm_forward_channels,
@@ -32,7 +49,9 @@ const dt_bodies DT_BODIES = {
     .moment_runs = moment_runs,
     .moment_channels = moment_channels,
     .adam_update = adam_update,
+    .adam_tile = adam_tile,
     .all_finite = all_finite,
+    .largest_magnitude = largest_magnitude,
     .add_to = add_to,
     .triad = triad,
     .fma_chains = fma_chains,

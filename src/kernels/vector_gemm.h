@@ -87,6 +87,76 @@ static void gemm_leaf(size_t depth, size_t vectors, const float *a, const float 
         gemm_leaf_of(DT_TILE_VECTORS, depth, a, b, merges, slot);
 }
 
+/* Half of the rows of a tile, for two leaves at a time: their sum needs no memory in between. */
+enum { HALF_ROWS = DT_TILE_ROWS / 2 };
+typedef vector half_tile[HALF_ROWS][DT_TILE_VECTORS];
+
+DT_INLINE void half_step(half_tile c, int vectors, const float *a, const float *b) {
+    vector row[DT_TILE_VECTORS];
+    DT_UNROLL
+    for (int j = 0; j < vectors; j++)
+        row[j] = load(b + j * DT_WIDTH);
+    DT_UNROLL
+    for (int i = 0; i < HALF_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            c[i][j] += a[i] * row[j];
+    }
+}
+
+/* The leaves' chains go side by side; the right leaf may be the shorter one. */
+DT_INLINE void gemm_half_pair(int vectors, size_t left_depth, size_t right_depth, const float *a,
+                              const float *b, int merges, float *slot) {
+    half_tile left = {{{0}}}, right = {{{0}}};
+    const float *right_a = a + left_depth * DT_TILE_ROWS,
+                *right_b = b + left_depth * (size_t)vectors * DT_WIDTH;
+    size_t k = 0;
+    for (; k < right_depth; k++) {
+        half_step(left, vectors, a + k * DT_TILE_ROWS, b + k * (size_t)vectors * DT_WIDTH);
+        half_step(right, vectors, right_a + k * DT_TILE_ROWS, right_b + k * (size_t)vectors * DT_WIDTH);
+    }
+    for (; k < left_depth; k++)
+        half_step(left, vectors, a + k * DT_TILE_ROWS, b + k * (size_t)vectors * DT_WIDTH);
+    DT_UNROLL
+    for (int i = 0; i < HALF_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            left[i][j] += right[i][j];
+    }
+    for (; merges > 0; merges--) {
+        slot -= TILE;
+        DT_UNROLL
+        for (int i = 0; i < HALF_ROWS; i++) {
+            DT_UNROLL
+            for (int j = 0; j < vectors; j++)
+                left[i][j] += load(slot + i * TILE_COLUMNS + j * DT_WIDTH);
+        }
+    }
+    DT_UNROLL
+    for (int i = 0; i < HALF_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            store(slot + i * TILE_COLUMNS + j * DT_WIDTH, left[i][j]);
+    }
+}
+
+DT_INLINE void gemm_pair_of(int vectors, size_t left_depth, size_t right_depth, const float *a,
+                            const float *b, int merges, float *slot) {
+    gemm_half_pair(vectors, left_depth, right_depth, a, b, merges, slot);
+    gemm_half_pair(vectors, left_depth, right_depth, a + HALF_ROWS, b, merges,
+                   slot + HALF_ROWS * TILE_COLUMNS);
+}
+
+static void gemm_pair(size_t left_depth, size_t right_depth, size_t vectors, const float *a, const float *b,
+                      int merges, float *slot) {
+    if (vectors == 1)
+        gemm_pair_of(1, left_depth, right_depth, a, b, merges, slot);
+    else if (vectors == 2)
+        gemm_pair_of(2, left_depth, right_depth, a, b, merges, slot);
+    else
+        gemm_pair_of(DT_TILE_VECTORS, left_depth, right_depth, a, b, merges, slot);
+}
+
 _Static_assert(DT_TILE_VECTORS == 2 || DT_TILE_VECTORS == 3, "gemm_tile and gemm_leaf know these");
 _Static_assert(DT_TILE_ROWS % 4 == 0, "tiles are packed in blocks of 4 rows");
 
@@ -142,17 +212,27 @@ static void pack_rows(size_t depth, const float *const *rows, float *packed) {
         transpose_rows(depth, rows + i, packed + i, DT_TILE_ROWS);
 }
 
+static void transpose(size_t rows, size_t columns, const float *from, size_t from_stride, float *to,
+                      size_t to_stride) {
+    size_t whole = rows / 4 * 4;
+    for (size_t i = 0; i < whole; i += 4) {
+        const float *row = from + i * from_stride;
+        transpose_rows(
+            columns,
+            (const float *const[]){row, row + from_stride, row + 2 * from_stride, row + 3 * from_stride},
+            to + i, to_stride);
+    }
+    for (size_t i = whole; i < rows; i++)
+        for (size_t k = 0; k < columns; k++)
+            to[k * to_stride + i] = from[i * from_stride + k];
+}
+
 static void pack_transposed(size_t depth, size_t lanes, size_t count, const float *source, size_t stride,
                             float *packed) {
-    size_t whole = count / 4 * 4;
-    for (size_t j = 0; j < whole; j += 4) {
-        const float *row = source + j * stride;
-        transpose_rows(depth, (const float *const[]){row, row + stride, row + 2 * stride, row + 3 * stride},
-                       packed + j, lanes);
-    }
-    for (size_t j = whole; j < lanes; j++)
+    transpose(count, depth, source, stride, packed, lanes);
+    for (size_t j = count; j < lanes; j++)
         for (size_t k = 0; k < depth; k++)
-            packed[k * lanes + j] = j < count ? source[j * stride + k] : 0.0f;
+            packed[k * lanes + j] = 0;
 }
 
 static void pack_pixels(size_t height, size_t width, size_t line, size_t step, const size_t *offsets,
@@ -190,6 +270,47 @@ static void store_tile(size_t rows, size_t columns, const float *from, const flo
                        float *matrix, size_t stride) {
     for (size_t i = 0; i < rows; i++)
         store_row(columns, from + i * TILE_COLUMNS, bias, relu, matrix + i * stride);
+}
+
+/* Rows of A as they lie in memory times up to four vectors of a packed B: what comes out is small, so a few
+ * rows are enough. */
+DT_INLINE void row_products_of(int vectors, size_t depth, const float *const *rows, const float *b,
+                               float *to) {
+    vector c[DT_PRODUCT_ROWS][DT_PRODUCT_VECTORS] = {{{0}}};
+    for (size_t k = 0; k < depth; k++, b += vectors * DT_WIDTH) {
+        vector lanes[DT_PRODUCT_VECTORS];
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            lanes[j] = load(b + j * DT_WIDTH);
+        DT_UNROLL
+        for (int i = 0; i < DT_PRODUCT_ROWS; i++) {
+            float a = rows[i][k];
+            DT_UNROLL
+            for (int j = 0; j < vectors; j++)
+                c[i][j] += a * lanes[j];
+        }
+    }
+    DT_UNROLL
+    for (int i = 0; i < DT_PRODUCT_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            store(to + (i * vectors + j) * DT_WIDTH, c[i][j]);
+    }
+}
+
+static void row_products(size_t depth, size_t vectors, const float *const *rows, const float *b, float *to) {
+    if (vectors == 1)
+        row_products_of(1, depth, rows, b, to);
+    else if (vectors == 2)
+        row_products_of(2, depth, rows, b, to);
+#if DT_PRODUCT_VECTORS > 2
+    else if (vectors == 3)
+        row_products_of(3, depth, rows, b, to);
+#endif
+#if DT_PRODUCT_VECTORS > 3
+    else if (vectors == 4)
+        row_products_of(4, depth, rows, b, to);
+#endif
 }
 
 static void bias_relu(size_t rows, size_t columns, const float *bias, bool relu, float *y, size_t stride) {

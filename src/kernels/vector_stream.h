@@ -151,6 +151,12 @@ static void adam_update(dt_adam_step step, size_t count, const float *restrict g
     }
 }
 
+static void adam_tile(dt_adam_step step, size_t rows, size_t columns, const float *tile_values, size_t stride,
+                      float *weights, float *m, float *v) {
+    for (size_t row = 0; row < rows; row++, weights += stride, m += stride, v += stride)
+        adam_update(step, columns, tile_values + row * TILE_COLUMNS, weights, m, v);
+}
+
 /* Infinities and NaNs are the values whose exponent bits are all ones. */
 DT_INLINE mask not_finite(vector value) {
     mask exponent = (mask){0} + 0x7F800000;
@@ -168,6 +174,24 @@ static bool all_finite(size_t count, const float *values) {
     for (int lane = 0; lane < DT_WIDTH; lane++)
         any |= found[lane];
     return any == 0;
+}
+
+DT_INLINE mask larger_of(mask a, mask b) {
+    mask wins = a > b;
+    return (a & wins) | (b & ~wins);
+}
+
+static int32_t largest_magnitude(size_t count, const float *values) {
+    mask magnitude = (mask){0} + 0x7FFFFFFF, found = {0};
+    size_t i = 0;
+    for (; i + DT_WIDTH <= count; i += DT_WIDTH)
+        found = larger_of(found, (mask)load(values + i) & magnitude);
+    if (i < count)
+        found = larger_of(found, (mask)load_part(values + i, count - i) & magnitude);
+    int32_t largest = 0;
+    for (int lane = 0; lane < DT_WIDTH; lane++)
+        largest = found[lane] > largest ? found[lane] : largest;
+    return largest;
 }
 
 static void add_to(size_t count, const float *values, float *sum) {

@@ -55,6 +55,7 @@ struct dt_layer {
     dt_conv_input seen;  /* what the next layer reads */
     float *output;       /* memory of its own behind seen.x, if it has any */
     dt_conv *conv;
+    float *dz;        /* dense: gradient in front of the ReLU, kept for dt_model_update_dense */
     float *vectors;   /* normalisation: some vectors of a float a group */
     double *partials; /* normalisation: sums of leaves, then totals */
 };
@@ -68,6 +69,11 @@ dt_dense_shape dt_layer_dense_shape(const dt_layer_spec *spec);
 /* Tells the exchange that a tensor's gradient is complete. */
 static inline void dt_layer_gradient_ready(const dt_pass *pass, const dt_learnt *learnt) {
     pass->exchange->gradient_ready(pass->exchange->context, learnt->index);
+}
+
+/* Whether the kernel gradient of this dense layer is left to dt_model_update_dense. */
+static inline bool dt_layer_is_deferred(const dt_layer *layer, const dt_exchange *exchange) {
+    return exchange->defers_dense && layer->spec->kind == DT_LAYER_DENSE;
 }
 
 /* Lets messages move. */

@@ -3,6 +3,7 @@
 #include "dtrain/model.h"
 
 #include <assert.h>
+#include <float.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct dt_model {
     dt_slab weights, states, gradients, activations;
     float *scratch[2];     /* gradients of activations, walking back */
     unsigned char *merges; /* of the share's leaf plan */
+    dt_leaf_plan plan;     /* of the last training pass */
     dt_phases own_phases;  /* where times go that nobody asked for */
     dt_phases *phases;
 };
@@ -191,12 +193,12 @@ static void backward(dt_model *model, const dt_pass *pass) {
 
 void dt_model_train(dt_model *model, const dt_batch *batch, const dt_exchange *exchange, dt_totals *totals) {
     assert(batch->share.leaves <= model->max_leaves);
-    dt_leaf_plan plan = dt_leaves_plan(&batch->share, model->merges, NULL);
-    assert(plan.roots <= model->roots);
+    model->plan = dt_leaves_plan(&batch->share, model->merges, NULL);
+    assert(model->plan.roots <= model->roots);
     dt_pass pass = {.kernels = model->kernels,
                     .exchange = exchange,
                     .batch = batch,
-                    .plan = &plan,
+                    .plan = &model->plan,
                     .samples = batch->share.samples,
                     .seed = model->seed,
                     .phases = model->phases};
@@ -207,6 +209,38 @@ void dt_model_train(dt_model *model, const dt_batch *batch, const dt_exchange *e
     dt_loss_gradient(pass.samples, batch->share.batch, logits, batch->labels, model->scratch[0]);
     dt_phases_add(model->phases, DT_PHASE_LOSS, start);
     backward(model, &pass);
+}
+
+/* The dense layer whose kernel a tensor is; NULL for any other tensor. */
+static const dt_layer *dense_layer_of(const dt_model *model, int tensor) {
+    const dt_tensor *row = &model->parameters.tensors[tensor];
+    const dt_layer *layer = &model->layers[row->layer];
+    return row->role == DT_TENSOR_KERNEL && layer->spec->kind == DT_LAYER_DENSE ? layer : NULL;
+}
+
+bool dt_model_is_dense_kernel(const dt_model *model, int tensor) {
+    return dense_layer_of(model, tensor) != NULL;
+}
+
+bool dt_model_dense_is_finite(dt_model *model, int tensor) {
+    const dt_layer *layer = dense_layer_of(model, tensor);
+    dt_dense_shape shape = dt_layer_dense_shape(layer->spec);
+    size_t samples = (size_t)model->plan.samples;
+    double x = dt_largest_magnitude(model->kernels, samples * (size_t)shape.in, layer->input.x);
+    double dz = dt_largest_magnitude(model->kernels, samples * (size_t)shape.out, layer->dz);
+    /* Half of the range is left to the roundings of the sum. A NaN fails the comparison. */
+    return (double)samples * x * dz < 0.5 * (double)FLT_MAX;
+}
+
+void dt_model_update_dense(dt_model *model, dt_adam_step step, float *m, float *v) {
+    float *weights = dt_model_weights(model);
+    for (int i = 0; i < model->parameters.count; i++) {
+        const dt_layer *layer = dense_layer_of(model, i);
+        size_t offset = model->parameters.tensors[i].offset;
+        if (layer)
+            dt_dense_update(model->kernels, dt_layer_dense_shape(layer->spec), &model->plan, layer->input.x,
+                            layer->dz, step, weights + offset, m + offset, v + offset);
+    }
 }
 
 static const float *evaluate(dt_model *model, int samples, const float *x) {
@@ -248,5 +282,8 @@ static void ignore_progress(void *context) {
 
 dt_exchange dt_exchange_alone(const int *leaves) {
     /* The exchange never writes through its context here. */
-    return (dt_exchange){(void *)(uintptr_t)leaves, combine_alone, ignore_gradient, ignore_progress};
+    return (dt_exchange){.context = (void *)(uintptr_t)leaves,
+                         .combine = combine_alone,
+                         .gradient_ready = ignore_gradient,
+                         .progress = ignore_progress};
 }

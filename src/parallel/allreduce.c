@@ -15,6 +15,7 @@ typedef struct allreduce {
     dt_kernels *kernels;
     dt_adam_config adam;
     const dt_parameters *parameters;
+    bool defers_dense; /* dense kernels have no stored gradient */
     dt_prefix prefix;
     dt_reduction *reduction;
     dt_slab moments; /* Adam's m, then v, each as long as the weights */
@@ -40,6 +41,7 @@ static dt_status allreduce_create(const dt_strategy_config *config, const dt_cut
     self->kernels = config->kernels;
     self->adam = config->adam;
     self->parameters = parameters;
+    self->defers_dense = dt_strategy_defers_dense(config);
     self->prefix = dt_prefix_build(parameters);
     dt_reduction_config sum = {.comm = config->comm,
                                .kernels = config->kernels,
@@ -82,35 +84,50 @@ static void allreduce_finish(void *state) {
     dt_reduction_finish(self->reduction);
 }
 
+static bool is_deferred(const allreduce *self, int tensor) {
+    return self->defers_dense && dt_model_is_dense_kernel(self->model, tensor);
+}
+
+static bool is_finite(allreduce *self, int tensor) {
+    const dt_tensor *row = &self->parameters->tensors[tensor];
+    if (is_deferred(self, tensor))
+        return dt_model_dense_is_finite(self->model, tensor);
+    return dt_all_finite(self->kernels, row->count, dt_model_gradients(self->model) + row->offset);
+}
+
 /* Every rank has the same gradient, so every rank finds the same tensor. */
 static int allreduce_first_not_finite(void *state) {
     allreduce *self = state;
-    const float *gradients = dt_model_gradients(self->model);
-    if (dt_all_finite(self->kernels, self->parameters->floats, gradients))
-        return -1;
-    for (int i = 0; i < self->parameters->count; i++) {
-        const dt_tensor *tensor = &self->parameters->tensors[i];
-        if (!dt_all_finite(self->kernels, tensor->count, gradients + tensor->offset))
+    for (int i = 0; i < self->parameters->count; i++)
+        if (!is_finite(self, i))
             return i;
-    }
-    assert(false); /* gaps between tensors are zero */
     return -1;
+}
+
+static dt_adam_step adam_step(const dt_adam_config *adam, int64_t step) {
+    double t = (double)step;
+    double rate = adam->lr * sqrt(1.0 - pow(adam->beta2, t)) / (1.0 - pow(adam->beta1, t));
+    return (dt_adam_step){.rate = (float)rate,
+                          .one_minus_beta1 = (float)(1.0 - adam->beta1),
+                          .one_minus_beta2 = (float)(1.0 - adam->beta2),
+                          .epsilon = (float)adam->epsilon};
 }
 
 static void allreduce_update(void *state, int64_t step) {
     assert(step >= 1);
     allreduce *self = state;
-    const dt_adam_config *adam = &self->adam;
-    double t = (double)step;
-    double rate = adam->lr * sqrt(1.0 - pow(adam->beta2, t)) / (1.0 - pow(adam->beta1, t));
-    dt_adam_step values = {.rate = (float)rate,
-                           .one_minus_beta1 = (float)(1.0 - adam->beta1),
-                           .one_minus_beta2 = (float)(1.0 - adam->beta2),
-                           .epsilon = (float)adam->epsilon};
-    size_t floats = self->parameters->floats;
-    float *m = self->moments.base;
-    dt_adam_update(self->kernels, values, floats, dt_model_gradients(self->model),
-                   dt_model_weights(self->model), m, m + floats);
+    dt_adam_step values = adam_step(&self->adam, step);
+    float *m = self->moments.base, *v = m + self->parameters->floats;
+    float *weights = dt_model_weights(self->model);
+    const float *gradients = dt_model_gradients(self->model);
+    for (int i = 0; i < self->parameters->count; i++) {
+        size_t offset = self->parameters->tensors[i].offset;
+        if (!is_deferred(self, i))
+            dt_adam_update(self->kernels, values, self->parameters->tensors[i].count, gradients + offset,
+                           weights + offset, m + offset, v + offset);
+    }
+    if (self->defers_dense)
+        dt_model_update_dense(self->model, values, m, v);
 }
 
 const dt_strategy_ops dt_allreduce_ops = {.name = "allreduce",

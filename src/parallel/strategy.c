@@ -52,7 +52,11 @@ dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t pie
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for the %s strategy", dt_strategy_name(config->kind));
     created->ops = kinds[config->kind];
-    created->exchange = (dt_exchange){created, exchange_combine, exchange_gradient_ready, exchange_progress};
+    created->exchange = (dt_exchange){.context = created,
+                                      .combine = exchange_combine,
+                                      .gradient_ready = exchange_gradient_ready,
+                                      .progress = exchange_progress,
+                                      .defers_dense = dt_strategy_defers_dense(config)};
     int ranks = dt_comm_size(config->comm), rank = dt_comm_rank(config->comm);
     const dt_network *network = dt_model_network(config->model);
     dt_status status;

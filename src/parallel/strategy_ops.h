@@ -23,6 +23,11 @@ typedef struct dt_strategy_ops {
 
 extern const dt_strategy_ops dt_allreduce_ops;
 
+/* Whether the exchange defers the gradients of dense kernels: on one rank nobody else needs them. */
+static inline bool dt_strategy_defers_dense(const dt_strategy_config *config) {
+    return dt_comm_size(config->comm) == 1 && !config->store_gradients;
+}
+
 /* Gradients travel in pieces of 4 MB. Smaller ones pay for more messages, larger ones start later and leave
  * more to wait for behind the last layer; a piece's slices and their staging stay in the cache while they are
  * summed. Temporary buffers of an MPI library for such messages stay below 32 MiB, where the C library would

@@ -224,6 +224,79 @@ static void test_shares_do_not_matter(void **state) {
     }
 }
 
+/* Weights and moments. */
+typedef struct learnt {
+    float *weights, *m, *v;
+} learnt;
+
+static learnt learnt_create(size_t count, const float *weights) {
+    learnt l = {rig_output(count), rig_output(count), rig_output(count)};
+    memcpy(l.weights, weights, count * sizeof(float));
+    memset(l.m, 0, count * sizeof(float));
+    memset(l.v, 0, count * sizeof(float));
+    return l;
+}
+
+static void learnt_free(learnt l) {
+    free(l.weights);
+    free(l.m);
+    free(l.v);
+}
+
+/* Two steps at once and as separate kernels: the same bits. */
+static void check_update(dt_isa isa, dt_engine engine, int threads, const layer *l) {
+    const dt_adam_step step = {
+        .rate = 1e-2f, .one_minus_beta1 = 0.1f, .one_minus_beta2 = 1e-3f, .epsilon = 1e-8f};
+    size_t count = size_of(l->shape.in, l->shape.out);
+    rig r = rig_open(isa, engine, threads, NULL, &l->shape, l->rows);
+    unsigned char merges[16];
+    dt_share share = dt_leaves_share(l->rows, 1, 0);
+    dt_leaf_plan plan = dt_leaves_plan(&share, merges, NULL);
+    learnt together = learnt_create(count, l->weights), apart = learnt_create(count, l->weights);
+    float *dweights = rig_output(count), *dbias = rig_output((size_t)l->shape.out);
+    float *bias_alone = rig_output((size_t)l->shape.out);
+    dt_root_sink nowhere = {NULL, 0}, sink = {dweights, count}, bias_sink = {dbias, (size_t)l->shape.out};
+    for (int i = 0; i < 2; i++) {
+        dt_dense_update(r.kernels, l->shape, &plan, l->x, l->dz, step, together.weights, together.m,
+                        together.v);
+        dt_dense_backward_weights(r.kernels, l->shape, &plan, l->x, l->dz, sink, bias_sink);
+        dt_adam_update(r.kernels, step, count, dweights, apart.weights, apart.m, apart.v);
+        rig_check_output(together.weights, count);
+        rig_check_output(together.m, count);
+        rig_check_output(together.v, count);
+        rig_check_same_bits("updated m", together.m, apart.m, count);
+        rig_check_same_bits("updated v", together.v, apart.v, count);
+        rig_check_same_bits("updated weights", together.weights, apart.weights, count);
+    }
+    dt_dense_backward_weights(r.kernels, l->shape, &plan, l->x, l->dz, nowhere,
+                              (dt_root_sink){bias_alone, (size_t)l->shape.out});
+    rig_check_output(bias_alone, (size_t)l->shape.out);
+    rig_check_same_bits("bias alone", bias_alone, dbias, (size_t)l->shape.out);
+    learnt_free(together);
+    learnt_free(apart);
+    free(dweights);
+    free(dbias);
+    free(bias_alone);
+    rig_close(r);
+}
+
+/* Shapes with every kind of edge tile and with more than one block of an update's panels. */
+static void test_update_is_gradient_and_adam(void **state) {
+    static const dt_dense_shape shapes[] = {{133, 97}, {300, 10}, {64, 192}, {17, 1203}, {1, 1}};
+    static const int rows[] = {1, 8, 9, 24, 64, 77};
+    (void)state;
+    for (int shape = 0; shape < 5; shape++)
+        for (int i = 0; i < 6; i++) {
+            layer l = layer_create(shapes[shape], rows[i]);
+            check_update(DT_ISA_BASELINE, DT_ENGINE_REFERENCE, 2, &l);
+            for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++) {
+                check_update(isa, DT_ENGINE_BLAS, 2, &l);
+                check_update(isa, DT_ENGINE_AUTO, 1 + i % 3, &l);
+            }
+            layer_free(l);
+        }
+}
+
 /* Element (in, out) of the gradient by definition: a chain of multiply-adds for each leaf, then the tree. */
 static float defined_gradient(const layer *l, int in, int out) {
     unsigned char merges[16];
@@ -281,9 +354,13 @@ static void test_nan_survives_relu(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_network_shapes),       cmocka_unit_test(test_random_shapes),
-        cmocka_unit_test(test_rows_stand_alone),     cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_shares_do_not_matter), cmocka_unit_test(test_gradient_is_chain_and_tree),
+        cmocka_unit_test(test_network_shapes),
+        cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_rows_stand_alone),
+        cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_shares_do_not_matter),
+        cmocka_unit_test(test_gradient_is_chain_and_tree),
+        cmocka_unit_test(test_update_is_gradient_and_adam),
         cmocka_unit_test(test_nan_survives_relu),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -98,6 +98,28 @@ static void check_add(dt_kernels *kernels, dt_kernels *twin) {
     }
 }
 
+static void check_largest_magnitude(dt_kernels *kernels, dt_kernels *twin) {
+    static const float large[] = {1.5f, -2.0f, 3.4e38f, -3.4e38f, INFINITY, -INFINITY};
+    assert_true(dt_largest_magnitude(kernels, 0, NULL) == 0.0f);
+    for (int i = 0; i < COUNTS; i++) {
+        float *values = rig_input(counts[i]);
+        assert_true(dt_largest_magnitude(kernels, counts[i], values) ==
+                    dt_largest_magnitude(twin, counts[i], values));
+        for (size_t k = 0; k < counts[i]; k += counts[i] < 100 ? 1 : 997) {
+            float kept = values[k];
+            values[k] = large[k % 6];
+            assert_true(dt_largest_magnitude(kernels, counts[i], values) == fabsf(large[k % 6]));
+            assert_true(dt_largest_magnitude(twin, counts[i], values) == fabsf(large[k % 6]));
+            values[counts[i] / 2] = k % 2 ? NAN : -NAN;
+            assert_true(isnan(dt_largest_magnitude(kernels, counts[i], values)));
+            assert_true(isnan(dt_largest_magnitude(twin, counts[i], values)));
+            values[counts[i] / 2] = 0.5f;
+            values[k] = kept;
+        }
+        free(values);
+    }
+}
+
 static void check_finite(dt_kernels *kernels, dt_kernels *twin) {
     static const float bad[] = {NAN, -NAN, INFINITY, -INFINITY};
     (void)twin;
@@ -195,13 +217,13 @@ static void test_adam_does_not_depend_on_place(void **state) {
 /* Against the definition in kernels.h, drawn here unit by unit. */
 static void check_dropout(dt_kernels *kernels, dt_kernels *twin) {
     static const float rates[] = {0.0f, 0.3f, 0.5f, 0.999f};
-    static const int units[] = {1, 7, 8, 13, 512};
+    static const int units[] = {1, 7, 8, 13, 513};
     int samples[5];
     for (int i = 0; i < 4; i++)
         for (int k = 0; k < 5; k++) {
             size_t count = 5 * (size_t)units[k], place = 0;
             float *x = rig_input(count), *y = rig_output(count), *twin_y = rig_output(count);
-            dt_dropout_key key = {(uint64_t)rig_random(1000), 1, 3, rates[i]};
+            dt_dropout_key key = {(uint64_t)rig_random(1000) * 0x123456789u, 1, 3, rates[i]};
             memcpy(y, x, count * sizeof(float));
             memcpy(twin_y, x, count * sizeof(float));
             for (int row = 0; row < 5; row++)
@@ -355,6 +377,11 @@ static void test_add(void **state) {
     for_each_isa(check_add);
 }
 
+static void test_largest_magnitude(void **state) {
+    (void)state;
+    for_each_isa(check_largest_magnitude);
+}
+
 static void test_finite(void **state) {
     (void)state;
     for_each_isa(check_finite);
@@ -381,6 +408,7 @@ int main(void) {
         cmocka_unit_test(test_relu),
         cmocka_unit_test(test_add),
         cmocka_unit_test(test_finite),
+        cmocka_unit_test(test_largest_magnitude),
         cmocka_unit_test(test_adam),
         cmocka_unit_test(test_adam_does_not_depend_on_place),
         cmocka_unit_test(test_dropout),

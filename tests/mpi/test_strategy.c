@@ -46,7 +46,8 @@ static fixture open_fixture(double width, size_t piece_floats) {
                                  .model = f.model,
                                  .kernels = f.kernels,
                                  .batch = BATCH,
-                                 .adam = adam};
+                                 .adam = adam,
+                                 .store_gradients = true};
     assert_ok(dt_strategy_create_pieces(&config, piece_floats, &f.strategy));
     f.exchange = dt_strategy_exchange(f.strategy);
     return f;

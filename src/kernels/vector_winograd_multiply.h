@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Products at the interpolation points. Included by vector_winograd.h only. */
+
+/* A matrix [depth][..] in stretches: after every `run` steps of `step` floats the next stretch begins
+ * `stride` floats behind the last one's begin. */
+typedef struct stretches {
+    const float *from;
+    size_t step, stride;
+} stretches;
+
+/* ROWS rows of c, row i of a being a_row floats behind row 0, and one cache line of `soon` fetched with each
+ * step. The loops over sums are unrolled completely, which is what keeps them in registers. */
+#define DEFINE_MULTIPLY(ROWS)                                                                        \
+    DT_INLINE void multiply_##ROWS(size_t depth, size_t run, stretches a, size_t a_row, stretches b, \
+                                   stretches soon, bool resume, float *c) {                          \
+        vector sum[ROWS][2] = {{{0}}};                                                               \
+        if (resume) {                                                                                \
+            DT_UNROLL                                                                                \
+            for (size_t i = 0; i < ROWS; i++) {                                                      \
+                sum[i][0] = load(c + i * BLOCK);                                                     \
+                sum[i][1] = load(c + i * BLOCK + DT_WIDTH);                                          \
+            }                                                                                        \
+        }                                                                                            \
+        for (size_t stretch; depth > 0; depth -= stretch) {                                          \
+            const float *left = a.from, *right = b.from, *ahead = soon.from;                         \
+            stretch = depth < run ? depth : run;                                                     \
+            for (size_t k = 0; k < stretch; k++) {                                                   \
+                vector right0 = load(right), right1 = load(right + DT_WIDTH);                        \
+                __builtin_prefetch(ahead);                                                           \
+                DT_UNROLL                                                                            \
+                for (size_t i = 0; i < ROWS; i++) {                                                  \
+                    sum[i][0] += left[i * a_row] * right0;                                           \
+                    sum[i][1] += left[i * a_row] * right1;                                           \
+                }                                                                                    \
+                left += a.step;                                                                      \
+                right += b.step;                                                                     \
+                ahead += soon.step;                                                                  \
+            }                                                                                        \
+            a.from += a.stride;                                                                      \
+            b.from += b.stride;                                                                      \
+            soon.from += soon.stride;                                                                \
+        }                                                                                            \
+        DT_UNROLL                                                                                    \
+        for (size_t i = 0; i < ROWS; i++) {                                                          \
+            store(c + i * BLOCK, sum[i][0]);                                                         \
+            store(c + i * BLOCK + DT_WIDTH, sum[i][1]);                                              \
+        }                                                                                            \
+    }
+
+DEFINE_MULTIPLY(1)
+DEFINE_MULTIPLY(2)
+DEFINE_MULTIPLY(4)
+#if DT_MULTIPLY_ROWS == 6
+DEFINE_MULTIPLY(6)
+#elif DT_MULTIPLY_ROWS == 8
+DEFINE_MULTIPLY(8)
+#endif
+
+/* How many of `rows` rows to take at a time. A rest of two has too few sums to hide the latency of a
+ * multiply-add, so none is made on purpose. */
+DT_INLINE size_t rows_at_once(size_t rows) {
+    if (rows >= DT_MULTIPLY_ROWS && rows != DT_MULTIPLY_ROWS + 2)
+        return DT_MULTIPLY_ROWS;
+    return rows >= 4 ? 4 : rows >= 2 ? 2 : 1;
+}
+
+DT_INLINE void multiply_rows(size_t rows, size_t depth, size_t run, stretches a, size_t a_row, stretches b,
+                             stretches soon, bool resume, float *c) {
+    switch (rows) {
+#if DT_MULTIPLY_ROWS == 6
+    case 6:
+        multiply_6(depth, run, a, a_row, b, soon, resume, c);
+        break;
+#elif DT_MULTIPLY_ROWS == 8
+    case 8:
+        multiply_8(depth, run, a, a_row, b, soon, resume, c);
+        break;
+#endif
+    case 4:
+        multiply_4(depth, run, a, a_row, b, soon, resume, c);
+        break;
+    case 2:
+        multiply_2(depth, run, a, a_row, b, soon, resume, c);
+        break;
+    default:
+        multiply_1(depth, run, a, a_row, b, soon, resume, c);
+    }
+}
+
+/* The rows of the next round come into the cache meanwhile. */
+static void multiply_tiles(size_t rows, size_t depth, const float *a, size_t a_block, const float *b,
+                           const float *next, float *c) {
+    while (rows > 0) {
+        size_t now = rows_at_once(rows);
+        const float *soon = now == rows ? next : a + now * BLOCK;
+        multiply_rows(now, depth, BLOCK, (stretches){a, 1, a_block}, BLOCK,
+                      (stretches){b, BLOCK, (size_t)BLOCK * BLOCK},
+                      (stretches){soon, DT_MULTIPLY_ROWS, a_block}, false, c);
+        rows -= now;
+        a += now * BLOCK;
+        c += now * BLOCK;
+    }
+}
+
+/* Lines of a row of a block. */
+enum { LINES = BLOCK * sizeof(float) < 64 ? 1 : BLOCK * sizeof(float) / 64, LINE_FLOATS = 16 };
+
+/* Each round fetches one line of every row of the next a, or then of the next b. */
+static void multiply_channels(size_t rows, size_t depth, size_t run, const float *a, size_t a_run,
+                              const float *b, size_t b_run, const float *next_a, const float *next_b,
+                              bool resume, float *c) {
+    for (size_t round = 0; rows > 0; round++) {
+        size_t now = rows_at_once(rows);
+        stretches soon = {next_a + round * LINE_FLOATS, BLOCK, a_run};
+        if (round >= LINES)
+            soon = (stretches){next_b + (round - LINES) % LINES * LINE_FLOATS, BLOCK, b_run};
+        multiply_rows(now, depth, run, (stretches){a, BLOCK, a_run}, 1, (stretches){b, BLOCK, b_run}, soon,
+                      resume, c);
+        rows -= now;
+        a += now;
+        c += now * BLOCK;
+    }
+}

@@ -1,0 +1,664 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Winograd's convolution: how the work is cut.
+ *
+ * Forward transforms a chunk of the batch, which is kept for the way back. Then a task owns a block of output
+ * channels: it transforms the filters of the block and, group by group, multiplies at all points and
+ * transforms the products to the output, so that filters and products stay in the cache. Backward does the
+ * same with the gradient of the output, in the other direction, and multiplies the two transformed tensors,
+ * leaf by leaf, for the gradient of the filters. That is transformed back before leaves are added, since
+ * others add roots of their own to ours, and these are gradients of filters. */
+#include <assert.h>
+#include <string.h>
+
+#include "kernels/conv_method.h"
+#include "kernels/leaf_sums.h"
+#include "kernels/winograd.h"
+
+enum {
+    GROUP_TILES = 32,            /* of a group: with 32 channels 4 KB for each point */
+    PRODUCT_BYTES = 320 << 10,   /* of a task at a time, beside filters in the second-level cache */
+    FILTER_BYTES = 4 << 20,      /* filters up to here are transformed once a call for all tasks */
+    CHUNK_BYTES = 16 << 20,      /* of a tensor at the points: stays in the third-level cache */
+    SMALL_CHUNK_BYTES = 6 << 20, /* the same where filters need not be transformed again for each chunk */
+    TASKS_PER_THREAD = 3,
+    SLICE_BYTES = 256 << 10, /* of a leaf and an out block: up to here it stays in the second-level cache */
+    STRIP = 2,               /* in blocks that share it; their stacks take the rest of the cache */
+    FILTER_ROWS = 64         /* of one task that transforms filters for all */
+};
+
+/* How a tensor's values at the points lie, in floats. */
+typedef struct layout {
+    size_t channels, blocks;
+    size_t block, point, group; /* strides; neighbouring points are kept apart from a cache's same set */
+} layout;
+
+/* The products of one direction: from `depth` channels to blocks of others. */
+typedef struct direction {
+    layout from;
+    size_t channels, blocks; /* of the result */
+    size_t filter_point;     /* floats of a point's filters of one block */
+    bool shared_filters;     /* transformed once for all tasks */
+    int chunk;               /* leaves that are transformed at a time */
+    size_t parts;            /* tasks of one block */
+} direction;
+
+struct dt_winograd {
+    const dt_winograd_bodies *bodies;
+    dt_winograd_grid grid;
+    int group, groups_of_leaf; /* samples of a group, groups of a leaf */
+    size_t all_points, taps;
+    size_t product_point, product_group; /* strides of products */
+    int together;                        /* groups that a task multiplies at a time */
+    direction forward, backward;
+    int strip;     /* in blocks whose filters' gradients one task works on */
+    float *kept;   /* the input at the points, [group] */
+    int32_t *mask; /* [sample][out block] of what winograd.h says */
+    size_t mask_block;
+};
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+static size_t least(size_t a, size_t b) {
+    return a < b ? a : b;
+}
+
+static size_t larger(size_t a, size_t b) {
+    return a > b ? a : b;
+}
+
+static size_t parts_of(size_t count, size_t part) {
+    return (count + part - 1) / part;
+}
+
+static const dt_winograd_bodies *bodies_of(const dt_kernels *kernels) {
+#ifdef __x86_64__
+    if (kernels->isa == DT_ISA_AVX512)
+        return &dt_winograd_avx512;
+    if (kernels->isa == DT_ISA_AVX2)
+        return &dt_winograd_avx2;
+#endif
+    (void)kernels;
+    return &dt_winograd_baseline;
+}
+
+/* As few tiles as there can be, and as many of them small as still cover the side. */
+static dt_winograd_side cut_side(int size) {
+    int tiles = (size + 3) / 4, small = smaller(tiles, 4 * tiles - size);
+    return (dt_winograd_side){size, tiles, tiles - small};
+}
+
+static int number_tiles(dt_winograd_grid *grid, int first, bool small_rows, bool small_columns) {
+    const dt_winograd_side *rows = &grid->rows, *columns = &grid->columns;
+    for (int row = small_rows ? rows->large : 0; row < (small_rows ? rows->tiles : rows->large); row++)
+        for (int column = small_columns ? columns->large : 0;
+             column < (small_columns ? columns->tiles : columns->large); column++)
+            grid->position[row][column] = first++;
+    return first;
+}
+
+/* In this order the tiles with large rows are neighbours, and so are those with large columns. */
+static dt_winograd_grid cut_image(dt_conv_shape shape) {
+    dt_winograd_grid grid = {.kernel = shape.kernel, .points = shape.kernel + 3};
+    grid.rows = cut_side(shape.height);
+    grid.columns = cut_side(shape.width);
+    grid.positions = number_tiles(&grid, 0, true, false);
+    grid.positions = number_tiles(&grid, grid.positions, false, false);
+    grid.positions = number_tiles(&grid, grid.positions, false, true);
+    grid.positions = number_tiles(&grid, grid.positions, true, true);
+    return grid;
+}
+
+/* Positions [first, first + count) have the point. */
+typedef struct range {
+    size_t first, count;
+} range;
+
+static range positions_with(const dt_winograd_grid *grid, int point) {
+    int dropped = grid->points - 2, large = grid->rows.large, wide = grid->columns.large;
+    int narrow = grid->columns.tiles - wide, first = (grid->rows.tiles - large) * wide;
+    bool rows_drop = point / grid->points == dropped, columns_drop = point % grid->points == dropped;
+    if (rows_drop && columns_drop)
+        return (range){(size_t)first, (size_t)(large * wide)};
+    if (rows_drop)
+        return (range){(size_t)first, (size_t)(large * (wide + narrow))};
+    if (columns_drop)
+        return (range){0, (size_t)(first + large * wide)};
+    return (range){0, (size_t)grid->positions};
+}
+
+static layout layout_of(const dt_winograd *w, int channels) {
+    size_t block = (size_t)w->bodies->block;
+    layout l = {.channels = (size_t)channels, .blocks = parts_of((size_t)channels, block)};
+    l.block = (size_t)(w->grid.positions * w->group) * block;
+    l.point = l.blocks * l.block + block;
+    l.group = w->all_points * l.point;
+    return l;
+}
+
+static direction direction_of(const dt_winograd *w, int threads, int from, int to) {
+    direction d = {.from = layout_of(w, from), .channels = (size_t)to};
+    size_t block = (size_t)w->bodies->block, wanted = (size_t)(threads * TASKS_PER_THREAD);
+    size_t leaf_bytes = d.from.group * (size_t)w->groups_of_leaf * sizeof(float);
+    d.blocks = parts_of((size_t)to, block);
+    d.filter_point = (d.from.channels + 1) * block;
+    d.shared_filters =
+        d.blocks < wanted || w->all_points * d.filter_point * d.blocks * sizeof(float) <= FILTER_BYTES;
+    d.chunk = (int)larger(1, (d.shared_filters ? SMALL_CHUNK_BYTES : CHUNK_BYTES) / leaf_bytes);
+    d.parts = parts_of(wanted, d.blocks);
+    return d;
+}
+
+/* Everything but the pointers. */
+static dt_winograd plan_of(const dt_conv_config *config) {
+    dt_winograd w = {.bodies = bodies_of(config->kernels), .grid = cut_image(config->shape)};
+    size_t block = (size_t)w.bodies->block;
+    int threads = dt_team_size(config->kernels->team);
+    w.strip = 1;
+    w.group = DT_LEAF_SAMPLES;
+    while (w.group > 1 && w.group * w.grid.positions > GROUP_TILES)
+        w.group /= 2;
+    w.groups_of_leaf = DT_LEAF_SAMPLES / w.group;
+    w.all_points = (size_t)(w.grid.points * w.grid.points);
+    w.taps = (size_t)(config->shape.kernel * config->shape.kernel);
+    w.product_point = (size_t)(w.grid.positions * w.group + 1) * block;
+    w.product_group = w.all_points * w.product_point;
+    w.together = (int)larger(1, PRODUCT_BYTES / (w.product_group * sizeof(float)));
+    w.forward = direction_of(&w, threads, config->shape.in_channels, config->shape.out_channels);
+    w.backward = direction_of(&w, threads, config->shape.out_channels, config->shape.in_channels);
+    if (w.all_points * w.backward.from.block * (size_t)w.groups_of_leaf * sizeof(float) <= SLICE_BYTES)
+        w.strip = STRIP;
+    while (w.strip > 1 && (int)(w.forward.blocks * parts_of(w.backward.blocks, (size_t)w.strip)) <
+                              threads * TASKS_PER_THREAD)
+        w.strip--;
+    w.mask_block = block * (size_t)config->shape.height;
+    return w;
+}
+
+static bool can(const dt_kernels *kernels, dt_conv_shape shape) {
+    (void)kernels;
+    return (shape.kernel == 3 || shape.kernel == 5) && shape.height <= DT_WINOGRAD_SIDE &&
+           shape.width <= DT_WINOGRAD_SIDE;
+}
+
+static void lay_out(dt_conv *conv, dt_arena *arena) {
+    const dt_conv_config *config = &conv->config;
+    dt_winograd plan = plan_of(config), *w = dt_arena_take(arena, sizeof plan);
+    int leaves = smaller(plan.forward.chunk, dt_leaves_count(config->samples));
+    leaves = config->leaves > leaves ? config->leaves : leaves;
+    plan.kept = dt_arena_take_floats(arena, (size_t)(leaves * plan.groups_of_leaf) * plan.forward.from.group);
+    plan.mask = dt_arena_take(arena, (size_t)(config->leaves * DT_LEAF_SAMPLES) * plan.backward.from.blocks *
+                                         plan.mask_block * sizeof *plan.mask);
+    if (w)
+        *w = plan;
+    conv->state.winograd = w;
+}
+
+/* The pieces of the scratch of all. Forward needs filters alone. */
+typedef struct shared_pieces {
+    float *filters;  /* [result block][point][depth][block] */
+    float *gradient; /* of the output at the points: [group of a chunk] */
+    float *bias;     /* its sum over pixels, [sample of a chunk][out] */
+    float *bias_spare;
+    float *stacks; /* [pair of blocks][height][tap][block][block], where leaves come in several chunks */
+} shared_pieces;
+
+static size_t filters_floats(const dt_winograd *w, const direction *d) {
+    return d->shared_filters ? w->all_points * d->filter_point * d->blocks : 0;
+}
+
+static size_t stack_floats(const dt_winograd *w, int leaves) {
+    size_t block = (size_t)w->bodies->block;
+    return (size_t)dt_leaf_sums_depth(leaves) * w->taps * block * block;
+}
+
+static shared_pieces take_shared(dt_arena *arena, const dt_winograd *w, int leaves) {
+    shared_pieces pieces = {0};
+    int chunk = smaller(leaves, w->backward.chunk);
+    size_t bias_row = w->backward.from.blocks * (size_t)w->bodies->block;
+    size_t pairs = w->forward.blocks * w->backward.blocks;
+    pieces.filters =
+        dt_arena_take_floats(arena, larger(filters_floats(w, &w->forward), filters_floats(w, &w->backward)));
+    if (leaves == 0)
+        return pieces;
+    pieces.gradient =
+        dt_arena_take_floats(arena, (size_t)(chunk * w->groups_of_leaf) * w->backward.from.group);
+    pieces.bias = dt_arena_take_floats(arena, (size_t)(chunk * DT_LEAF_SAMPLES) * bias_row);
+    pieces.bias_spare =
+        dt_arena_take_floats(arena, (size_t)(dt_leaf_sums_spares(leaves) * DT_LEAF_SAMPLES) * bias_row);
+    if (chunk < leaves)
+        pieces.stacks = dt_arena_take_floats(arena, pairs * stack_floats(w, leaves));
+    return pieces;
+}
+
+/* A worker's pieces while it multiplies in one direction, and while it works on gradients of filters. */
+typedef struct product_pieces {
+    float *filters, *taps, *products;
+} product_pieces;
+
+static product_pieces take_product(dt_arena *arena, const dt_winograd *w, const direction *d) {
+    size_t block = (size_t)w->bodies->block;
+    product_pieces pieces;
+    pieces.filters = dt_arena_take_floats(arena, d->shared_filters ? 0 : w->all_points * d->filter_point);
+    pieces.taps = dt_arena_take_floats(arena, w->taps * block * block);
+    pieces.products = dt_arena_take_floats(arena, (size_t)w->together * w->product_group);
+    return pieces;
+}
+
+typedef struct strip_pieces {
+    float *sums, *stacks;
+} strip_pieces;
+
+static size_t sums_point(const dt_winograd *w) {
+    size_t block = (size_t)w->bodies->block;
+    return (block + 1) * block;
+}
+
+static strip_pieces take_strip(dt_arena *arena, const dt_winograd *w, int leaves) {
+    strip_pieces pieces;
+    pieces.sums = dt_arena_take_floats(arena, w->all_points * sums_point(w));
+    pieces.stacks =
+        dt_arena_take_floats(arena, (size_t)w->strip * stack_floats(w, smaller(leaves, w->backward.chunk)));
+    return pieces;
+}
+
+static dt_status reserve(const dt_conv_config *config) {
+    dt_winograd w = plan_of(config);
+    dt_arena shared = {0}, forward = {0}, backward = {0}, strip = {0};
+    take_shared(&shared, &w, config->leaves);
+    take_product(&forward, &w, &w.forward);
+    if (config->leaves > 0) {
+        take_product(&backward, &w, &w.backward);
+        take_strip(&strip, &w, config->leaves);
+    }
+    return dt_kernels_reserve(
+        config->kernels,
+        (dt_scratch_need){shared.used / sizeof(float),
+                          larger(forward.used, larger(backward.used, strip.used)) / sizeof(float)});
+}
+
+/* One call. Chunks of leaves follow one another; `first` and `leaves` are the present one's. */
+typedef struct winograd_call {
+    const dt_kernels *kernels;
+    const dt_winograd *w;
+    const direction *d;
+    dt_conv_shape shape;
+    int samples, first_group, groups;
+    const float *weights;
+    float *points; /* [group of the chunk] */
+    shared_pieces shared;
+    const float *bias; /* forward */
+    dt_conv_input input;
+    int32_t *mask;
+    float *y;
+    const float *dy; /* backward */
+    float *dx;
+    const float *kept;
+    const dt_leaf_plan *plan;
+    int first_leaf, leaves;
+    dt_root_sink dweights;
+    int product_tasks;
+} winograd_call;
+
+static int group_samples(const winograd_call *call, int group) {
+    return smaller(call->w->group, call->samples - (call->first_group + group) * call->w->group);
+}
+
+/* Where the values of sample `sample` of a group with n samples stand. */
+static dt_winograd_place place_of(const dt_winograd *w, float *block, size_t point_stride, int sample,
+                                  int n) {
+    size_t floats = (size_t)w->bodies->block;
+    return (dt_winograd_place){block + (size_t)sample * floats, point_stride, (size_t)n * floats};
+}
+
+static dt_winograd_pixels pixels_of(const dt_winograd *w, size_t channels, size_t block) {
+    size_t floats = (size_t)w->bodies->block;
+    return (dt_winograd_pixels){channels, (int)least(floats, channels - block * floats)};
+}
+
+static void transform_input(void *context, int task, int worker) {
+    const winograd_call *call = context;
+    const dt_winograd *w = call->w;
+    const layout *l = &w->forward.from;
+    int group = task / (int)l->blocks, n = group_samples(call, group);
+    size_t block = (size_t)task % l->blocks, first = block * (size_t)w->bodies->block;
+    size_t pixels = (size_t)(call->shape.height * call->shape.width);
+    float *to = call->points + (size_t)group * l->group + block * l->block;
+    (void)worker;
+    for (int i = 0; i < n; i++) {
+        size_t sample = (size_t)((call->first_group + group) * w->group + i);
+        dt_conv_input input = call->input;
+        input.x += sample * pixels * l->channels + first;
+        if (input.scale && !input.by_rows) {
+            input.scale += first;
+            input.shift += first;
+        }
+        w->bodies->input(&w->grid, pixels_of(w, l->channels, block), input, place_of(w, to, l->point, i, n));
+    }
+}
+
+/* Into the cache: short pieces of many rows, which no hardware foresees. */
+static void fetch_filters(const float *from, size_t rows, size_t stride, size_t floats) {
+    for (size_t row = 0; row < rows; row++)
+        for (size_t i = 0; i < floats; i += DT_ALIGNMENT_FLOATS)
+            __builtin_prefetch(from + row * stride + i);
+}
+
+/* Rows [first, first + rows) of a block's filters, as the layer has them or with in and out exchanged. */
+static void transform_filters(const winograd_call *call, size_t block, size_t first, size_t rows, float *taps,
+                              float *to) {
+    const dt_winograd *w = call->w;
+    const direction *d = call->d;
+    size_t floats = (size_t)w->bodies->block, column = block * floats;
+    size_t in = (size_t)call->shape.in_channels, out = (size_t)call->shape.out_channels;
+    int channels = (int)least(floats, d->channels - column);
+    if (d == &w->forward) {
+        w->bodies->filter(&w->grid, rows, channels, call->weights + first * out + column, in * out, out,
+                          to + first * floats, d->filter_point);
+        return;
+    }
+    for (size_t end = first + rows; first < end; first += floats) {
+        size_t count = least(floats, end - first);
+        for (size_t tap = 0; tap < w->taps; tap++) {
+            const float *from = call->weights + (tap * in + column) * out + first;
+            const float *next =
+                tap + 1 < w->taps ? from + in * out : call->weights + column * out + first + floats;
+            fetch_filters(next, (size_t)channels, out, floats);
+            call->kernels->bodies->pack_transposed(count, floats, (size_t)channels, from, out,
+                                                   taps + tap * floats * floats);
+        }
+        w->bodies->filter(&w->grid, count, channels, taps, floats * floats, floats, to + first * floats,
+                          d->filter_point);
+    }
+}
+
+static void transform_shared_filters(void *context, int task, int worker) {
+    const winograd_call *call = context;
+    const direction *d = call->d;
+    size_t tasks = parts_of(d->from.channels, FILTER_ROWS);
+    size_t block = (size_t)task / tasks, first = (size_t)task % tasks * FILTER_ROWS;
+    dt_arena arena = {.base = (char *)dt_worker_scratch(call->kernels, worker)};
+    product_pieces pieces = take_product(&arena, call->w, d);
+    transform_filters(call, block, first, least(FILTER_ROWS, d->from.channels - first), pieces.taps,
+                      call->shared.filters + block * call->w->all_points * d->filter_point);
+}
+
+/* What stands at a point for group `group` of the chunk: the first of its tiles, and their number. */
+typedef struct tiles {
+    size_t first, count;
+} tiles;
+
+static tiles tiles_at(const winograd_call *call, size_t point, int group) {
+    range valid = positions_with(&call->w->grid, (int)point);
+    size_t n = (size_t)group_samples(call, group);
+    return (tiles){valid.first * n, valid.count * n};
+}
+
+static const float *values_at(const winograd_call *call, size_t point, int group) {
+    const layout *l = &call->d->from;
+    return call->points + (size_t)group * l->group + point * l->point +
+           tiles_at(call, point, group).first * (size_t)call->w->bodies->block;
+}
+
+/* All points' products of a few groups. */
+static void multiply_groups(const winograd_call *call, int first, int groups, const float *filters,
+                            float *products) {
+    const dt_winograd *w = call->w;
+    const layout *l = &call->d->from;
+    size_t floats = (size_t)w->bodies->block;
+    for (size_t point = 0; point < w->all_points; point++)
+        for (int group = 0; group < groups; group++) {
+            bool last = group + 1 == groups;
+            size_t next_point = least(point + last, w->all_points - 1);
+            tiles valid = tiles_at(call, point, first + group);
+            w->bodies->multiply_tiles(valid.count, l->channels, values_at(call, point, first + group),
+                                      l->block, filters + point * call->d->filter_point,
+                                      values_at(call, next_point, first + (last ? 0 : group + 1)),
+                                      products + (size_t)group * w->product_group + point * w->product_point +
+                                          valid.first * floats);
+        }
+}
+
+static void finish_group(const winograd_call *call, int group, size_t block, float *products) {
+    const dt_winograd *w = call->w;
+    const direction *d = call->d;
+    int n = group_samples(call, group);
+    size_t column = block * (size_t)w->bodies->block;
+    size_t pixels = (size_t)(call->shape.height * call->shape.width);
+    size_t out_pixels = (size_t)(dt_conv_out_height(call->shape) * dt_conv_out_width(call->shape));
+    for (int i = 0; i < n; i++) {
+        size_t sample = (size_t)((call->first_group + group) * w->group + i);
+        dt_winograd_place from = place_of(w, products, w->product_point, i, n);
+        if (d == &w->backward) {
+            w->bodies->input_gradient(&w->grid, pixels_of(w, d->channels, block), from,
+                                      call->dx + sample * pixels * d->channels + column);
+            continue;
+        }
+        w->bodies->output(&w->grid, pixels_of(w, d->channels, block), from, call->shape.pool,
+                          call->bias + column,
+                          call->mask ? call->mask + (sample * d->blocks + block) * w->mask_block : NULL,
+                          call->y + sample * out_pixels * d->channels + column);
+    }
+}
+
+/* A block of the result, for a part of the chunk's groups. */
+static void multiply_block(void *context, int task, int worker) {
+    const winograd_call *call = context;
+    const dt_winograd *w = call->w;
+    const direction *d = call->d;
+    size_t block = (size_t)task / d->parts;
+    dt_arena arena = {.base = (char *)dt_worker_scratch(call->kernels, worker)};
+    product_pieces pieces = take_product(&arena, w, d);
+    long group, end;
+    if (d->shared_filters)
+        pieces.filters = call->shared.filters + block * w->all_points * d->filter_point;
+    else
+        transform_filters(call, block, 0, d->from.channels, pieces.taps, pieces.filters);
+    dt_team_split(call->groups, w->together, (int)((size_t)task % d->parts), (int)d->parts, &group, &end);
+    for (; group < end; group += w->together) {
+        int groups = smaller(w->together, (int)(end - group));
+        multiply_groups(call, (int)group, groups, pieces.filters, pieces.products);
+        for (int i = 0; i < groups; i++)
+            finish_group(call, (int)group + i, block, pieces.products + (size_t)i * w->product_group);
+    }
+}
+
+static void prepare_filters(winograd_call *call) {
+    const direction *d = call->d;
+    if (d->shared_filters)
+        dt_team_run(call->kernels->team, (int)(d->blocks * parts_of(d->from.channels, FILTER_ROWS)),
+                    transform_shared_filters, call);
+}
+
+static winograd_call begin_call(dt_conv *conv, int samples, const float *weights) {
+    winograd_call call = {.kernels = conv->config.kernels, .w = conv->state.winograd};
+    dt_arena arena = {.base = (char *)call.kernels->shared};
+    call.shape = conv->config.shape;
+    call.samples = samples;
+    call.weights = weights;
+    call.shared = take_shared(&arena, call.w, conv->config.leaves);
+    return call;
+}
+
+static void forward(dt_conv *conv, int samples, dt_conv_input input, const float *weights, const float *bias,
+                    bool keep, float *y) {
+    winograd_call call = begin_call(conv, samples, weights);
+    const dt_winograd *w = call.w;
+    int groups = (int)parts_of((size_t)samples, (size_t)w->group),
+        chunk = w->forward.chunk * w->groups_of_leaf;
+    call.d = &w->forward;
+    call.input = input;
+    call.bias = bias;
+    call.mask = keep ? w->mask : NULL;
+    call.y = y;
+    prepare_filters(&call);
+    for (; call.first_group < groups; call.first_group += chunk) {
+        call.groups = smaller(chunk, groups - call.first_group);
+        call.points = w->kept + (keep ? (size_t)call.first_group * w->forward.from.group : 0);
+        dt_team_run(call.kernels->team, call.groups * (int)w->forward.from.blocks, transform_input, &call);
+        dt_team_run(call.kernels->team, (int)(w->forward.blocks * w->forward.parts), multiply_block, &call);
+    }
+}
+
+static void transform_gradient(void *context, int task, int worker) {
+    const winograd_call *call = context;
+    const dt_winograd *w = call->w;
+    const layout *l = &w->backward.from;
+    int group = task / (int)l->blocks, n = group_samples(call, group);
+    size_t block = (size_t)task % l->blocks, floats = (size_t)w->bodies->block;
+    size_t out_pixels = (size_t)(dt_conv_out_height(call->shape) * dt_conv_out_width(call->shape));
+    float *to = call->points + (size_t)group * l->group + block * l->block;
+    (void)worker;
+    for (int i = 0; i < n; i++) {
+        size_t in_chunk = (size_t)(group * w->group + i);
+        size_t sample = (size_t)(call->first_group * w->group) + in_chunk;
+        w->bodies->gradient(&w->grid, pixels_of(w, l->channels, block), call->shape.pool,
+                            call->mask + (sample * l->blocks + block) * w->mask_block,
+                            call->dy + sample * out_pixels * l->channels + block * floats,
+                            call->shared.bias + (in_chunk * l->blocks + block) * floats,
+                            place_of(w, to, l->point, i, n));
+    }
+}
+
+/* The sum over a leaf's tiles at one point, of one pair of blocks: whole groups, then what is left. */
+static void multiply_leaf_point(const winograd_call *call, int samples, size_t point, size_t rows,
+                                const float *a, const float *b, float *sums) {
+    const dt_winograd *w = call->w;
+    const layout *in = &w->forward.from, *out = &w->backward.from;
+    size_t floats = (size_t)w->bodies->block, group = (size_t)w->group;
+    size_t whole = (size_t)samples / group, rest = (size_t)samples % group;
+    range valid = positions_with(&w->grid, (int)point);
+    size_t run = valid.count * group, skipped = valid.first * group * floats;
+    if (whole > 0)
+        w->bodies->multiply_channels(rows, whole * run, run, a + skipped, in->group, b + skipped, out->group,
+                                     a + skipped + in->point, b + skipped + out->point, false, sums);
+    run = valid.count * rest;
+    skipped = valid.first * rest * floats;
+    a += whole * in->group + skipped;
+    b += whole * out->group + skipped;
+    if (rest > 0)
+        w->bodies->multiply_channels(rows, run, run, a, 0, b, 0, a + in->point, b + out->point, whole > 0,
+                                     sums);
+}
+
+static void multiply_leaf(const winograd_call *call, int leaf, size_t in_block, size_t out_block, size_t rows,
+                          float *sums) {
+    const dt_winograd *w = call->w;
+    const layout *in = &w->forward.from, *out = &w->backward.from;
+    int samples = dt_leaf_sums_samples(call->plan, call->first_leaf + leaf);
+    size_t first = (size_t)(leaf * w->groups_of_leaf);
+    const float *a = call->kept + ((size_t)call->first_group + first) * in->group + in_block * in->block;
+    const float *b = call->points + first * out->group + out_block * out->block;
+    for (size_t point = 0; point < w->all_points; point++)
+        multiply_leaf_point(call, samples, point, rows, a + point * in->point, b + point * out->point,
+                            sums + point * sums_point(w));
+}
+
+static void store_roots(const winograd_call *call, size_t in_block, size_t out_block, size_t rows,
+                        const float *stack) {
+    size_t floats = (size_t)call->w->bodies->block, column = out_block * floats;
+    size_t in = (size_t)call->shape.in_channels, out = (size_t)call->shape.out_channels;
+    for (int root = 0; root < call->plan->roots; root++) {
+        float *to =
+            call->dweights.base + (size_t)root * call->dweights.stride + in_block * floats * out + column;
+        for (size_t tap = 0; tap < call->w->taps; tap++, stack += floats * floats)
+            for (size_t row = 0; row < rows; row++)
+                memcpy(to + (tap * in + row) * out, stack + row * floats,
+                       least(floats, out - column) * sizeof(float));
+    }
+}
+
+static int stack_height(const dt_leaf_plan *plan, int leaf) {
+    int height = leaf;
+    for (int i = 0; i < leaf; i++)
+        height -= plan->merges[i];
+    return height;
+}
+
+/* A leaf's part of the gradient of one pair of blocks: pushed on the pair's stack. */
+static void gradient_leaf(const winograd_call *call, int leaf, int height, size_t in_block, size_t out_block,
+                          float *sums, float *stack) {
+    const dt_winograd *w = call->w;
+    size_t floats = (size_t)w->bodies->block, slot = w->taps * floats * floats;
+    size_t rows = least(floats, w->forward.from.channels - in_block * floats);
+    multiply_leaf(call, leaf, in_block, out_block, rows, sums);
+    w->bodies->filter_gradient(&w->grid, rows, sums, sums_point(w),
+                               call->plan->merges[call->first_leaf + leaf], stack + (size_t)height * slot);
+    if (call->first_leaf + leaf + 1 == call->plan->leaves)
+        store_roots(call, in_block, out_block, rows, stack);
+}
+
+/* The filters' gradients of one out block and a strip of in blocks, from the chunk's leaves. */
+static void gradient_strip(const winograd_call *call, int strip, int worker) {
+    const dt_winograd *w = call->w;
+    size_t in_blocks = w->forward.from.blocks, strips = parts_of(in_blocks, (size_t)w->strip);
+    size_t out_block = (size_t)strip / strips, first = (size_t)strip % strips * (size_t)w->strip;
+    size_t stride = stack_floats(w, call->plan->leaves);
+    dt_arena arena = {.base = (char *)dt_worker_scratch(call->kernels, worker)};
+    strip_pieces pieces = take_strip(&arena, w, call->plan->leaves);
+    if (call->leaves < call->plan->leaves)
+        pieces.stacks = call->shared.stacks + (out_block * in_blocks + first) * stride;
+    int height = stack_height(call->plan, call->first_leaf);
+    for (int leaf = 0; leaf < call->leaves; leaf++) {
+        for (size_t i = 0; i < (size_t)w->strip && first + i < in_blocks; i++)
+            gradient_leaf(call, leaf, height, first + i, out_block, pieces.sums, pieces.stacks + i * stride);
+        height += 1 - call->plan->merges[call->first_leaf + leaf];
+    }
+}
+
+static void backward_task(void *context, int task, int worker) {
+    const winograd_call *call = context;
+    if (task < call->product_tasks)
+        multiply_block(context, task, worker);
+    else
+        gradient_strip(call, task - call->product_tasks, worker);
+}
+
+/* Sums the samples of each leaf of the chunk and pushes the leaves. */
+static void push_bias(dt_kernels *kernels, const winograd_call *call, dt_root_sink dbias) {
+    size_t row = call->w->backward.from.blocks * (size_t)call->w->bodies->block;
+    for (int leaf = 0; leaf < call->leaves; leaf++) {
+        float *sum = call->shared.bias + (size_t)(leaf * DT_LEAF_SAMPLES) * row;
+        int samples = dt_leaf_sums_samples(call->plan, call->first_leaf + leaf);
+        for (int i = 1; i < samples; i++)
+            kernels->bodies->add_to(row, sum + (size_t)i * row, sum);
+    }
+    dt_leaf_sums_push(kernels, call->plan, call->first_leaf, call->leaves, (size_t)call->shape.out_channels,
+                      row * DT_LEAF_SAMPLES, call->shared.bias, dbias, call->shared.bias_spare);
+}
+
+static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input input, float *dy,
+                     const float *weights, dt_root_sink dweights, dt_root_sink dbias, float *dx) {
+    winograd_call call = begin_call(conv, plan->samples, weights);
+    const dt_winograd *w = call.w;
+    (void)input; /* kept at the points */
+    if (plan->leaves == 0)
+        return;
+    assert(plan->leaves <= conv->config.leaves && plan->depth <= dt_leaf_sums_depth(plan->leaves));
+    call.d = &w->backward;
+    call.mask = w->mask;
+    call.dy = dy;
+    call.dx = dx;
+    call.kept = w->kept;
+    call.plan = plan;
+    call.dweights = dweights;
+    call.points = call.shared.gradient;
+    call.product_tasks = dx ? (int)(w->backward.blocks * w->backward.parts) : 0;
+    int strips = (int)(w->forward.blocks * parts_of(w->backward.blocks, (size_t)w->strip));
+    if (dx)
+        prepare_filters(&call);
+    for (; call.first_leaf < plan->leaves; call.first_leaf += w->backward.chunk) {
+        call.leaves = smaller(w->backward.chunk, plan->leaves - call.first_leaf);
+        call.first_group = call.first_leaf * w->groups_of_leaf;
+        int samples =
+            smaller(call.leaves * DT_LEAF_SAMPLES, plan->samples - call.first_leaf * DT_LEAF_SAMPLES);
+        call.groups = (int)parts_of((size_t)samples, (size_t)w->group);
+        dt_team_run(call.kernels->team, call.groups * (int)w->backward.from.blocks, transform_gradient,
+                    &call);
+        dt_team_run(call.kernels->team, call.product_tasks + strips, backward_task, &call);
+        push_bias(conv->config.kernels, &call, dbias);
+    }
+}
+
+const dt_conv_operations dt_conv_winograd = {can, reserve, lay_out, forward, backward};

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Private to this folder: Winograd's convolution, its cut of an image into tiles, and its inner loops, which
+ * are compiled once for each instruction set (vector_winograd.h has the code, winograd_ISA.c instantiate it).
+ *
+ * An image is cut into tiles of 4 or 3 outputs a side. Each goes through a transform of its rows and columns
+ * to one value for each of points x points pairs of interpolation points; there a convolution is a sum over
+ * channels of products, for each point a product of matrices [tile][in] and [in][out]. A tile with 3 outputs
+ * on a side lacks one point of that side (DROP); the others are the same as those of a tile with 4, and so
+ * are the transformed filters.
+ *
+ * Samples stand in groups of a few that share matrices. A group's transformed values are
+ * [point][channel block][position][sample][block]; positions are ordered so that those which have a point are
+ * neighbours. Channels that fill no block are zeros. */
+#ifndef DTRAIN_KERNELS_WINOGRAD_H
+#define DTRAIN_KERNELS_WINOGRAD_H
+
+#include "dtrain/conv.h"
+
+enum {
+    DT_WINOGRAD_SIDE = 32, /* the largest image */
+    DT_WINOGRAD_TILES = DT_WINOGRAD_SIDE / 4,
+    DT_WINOGRAD_POINTS = 8
+};
+
+/* Tiles of one side: the first `large` have 4 outputs, the others 3; the last may overhang the image. */
+typedef struct dt_winograd_side {
+    int size, tiles, large;
+} dt_winograd_side;
+
+/* The first output of tile `tile`. */
+static inline int dt_winograd_start(const dt_winograd_side *side, int tile) {
+    return tile <= side->large ? 4 * tile : 3 * tile + side->large;
+}
+
+/* How an image is cut. */
+typedef struct dt_winograd_grid {
+    int kernel, points; /* of one side */
+    dt_winograd_side rows, columns;
+    int positions;                                      /* tiles of an image */
+    int position[DT_WINOGRAD_TILES][DT_WINOGRAD_TILES]; /* of the tile in a row and column, in their order */
+} dt_winograd_grid;
+
+/* Where a sample's values for one channel block stand: for `point` and `position`
+ * base + point * point_stride + position * position_stride. */
+typedef struct dt_winograd_place {
+    float *base;
+    size_t point_stride, position_stride;
+} dt_winograd_place;
+
+/* Pixels of one block of channels: `stride` floats apart, `channels` of them exist (1 up to a block). */
+typedef struct dt_winograd_pixels {
+    size_t stride;
+    int channels;
+} dt_winograd_pixels;
+
+typedef struct dt_winograd_bodies {
+    int block; /* channels of a block */
+
+    /* c [rows][block] = a b, with the same chain over depth for each element. a has rows of blocks: element
+     * (row, k) at a + k / block * a_block + row * block + k % block. b [depth][block]. next: the a of the
+     * next call. */
+    void (*multiply_tiles)(size_t rows, size_t depth, const float *a, size_t a_block, const float *b,
+                           const float *next, float *c);
+
+    /* c [rows][block] = a^T b, or with resume c += a^T b. Of a and b [depth][block] stretches of `run` rows
+     * stand a_run and b_run floats apart. next_a, next_b: those of the next call. */
+    void (*multiply_channels)(size_t rows, size_t depth, size_t run, const float *a, size_t a_run,
+                              const float *b, size_t b_run, const float *next_a, const float *next_b,
+                              bool resume, float *c);
+
+    /* A sample's input to the points. The input's pointers are those of the block's first channel. */
+    void (*input)(const dt_winograd_grid *, dt_winograd_pixels, dt_conv_input, dt_winograd_place to);
+
+    /* The points to the convolution's result, then bias, ReLU, pooling. mask [vector][row][lane]: a bit for
+     * each column, set where the ReLU lets a gradient pass; NULL if nobody needs it. */
+    void (*output)(const dt_winograd_grid *, dt_winograd_pixels, dt_winograd_place from, bool pool,
+                   const float *bias, int32_t *mask, float *y);
+
+    /* dy back through pooling and ReLU, its sum over the pixels to bias_sum [block], and on to the points. */
+    void (*gradient)(const dt_winograd_grid *, dt_winograd_pixels, bool pool, const int32_t *mask,
+                     const float *dy, float *bias_sum, dt_winograd_place to);
+
+    /* The points to the gradient of the input, tiles added where they overlap. */
+    void (*input_gradient)(const dt_winograd_grid *, dt_winograd_pixels, dt_winograd_place from, float *dx);
+
+    /* `rows` filters of a block to the points: tap t of row i at taps + t * tap_stride + i * row_stride, its
+     * point p to `to` + p * point_stride + i * block. Channels that do not exist are zeros. */
+    void (*filter)(const dt_winograd_grid *, size_t rows, int channels, const float *taps, size_t tap_stride,
+                   size_t row_stride, float *to, size_t point_stride);
+
+    /* A leaf's sum at the points [point][rows][block] to the gradient of `rows` filters of a block, which is
+     * pushed on a stack of such gradients [tap][block][block] whose free slot is `slot`: the last `merges`
+     * below are added to it, and the result takes the place of the lowest. */
+    void (*filter_gradient)(const dt_winograd_grid *, size_t rows, const float *from, size_t point_stride,
+                            int merges, float *slot);
+} dt_winograd_bodies;
+
+extern const dt_winograd_bodies dt_winograd_baseline;
+extern const dt_winograd_bodies dt_winograd_avx2;
+extern const dt_winograd_bodies dt_winograd_avx512;
+
+#endif
