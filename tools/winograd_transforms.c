@@ -317,24 +317,41 @@ static void print_tile_transforms(const family *f) {
     print_gather(f, transposed(input), "input_gradient");
 }
 
-static void print_families(const rational *points, int count, int taps) {
-    family large = large_family(points, count, taps), small = small_family(&large);
-    matrix filter = evaluation(&large, taps, large.scale);
+static void print_points(const rational *points, int count) {
     printf("\n/* Points");
     for (int i = 0; i < count - 1; i++)
         if (points[i].under == 1)
             printf(" %lld,", (long long)points[i].over);
         else
             printf(" %lld/%lld,", (long long)points[i].over, (long long)points[i].under);
-    printf(" infinity. F(3, %d) has no point %d. */\n", taps, count - 2);
+    printf(" infinity");
+}
+
+static void print_families(const rational *points, int count, int taps) {
+    family large = large_family(points, count, taps), small = small_family(&large);
+    matrix filter = evaluation(&large, taps, large.scale);
+    print_points(points, count);
+    printf(". F(3, %d) has no point %d. */\n", taps, count - 2);
     print_spread(&large, filter, "filter");
     print_gather(&large, transposed(filter), "filter_gradient");
     print_tile_transforms(&large);
     print_tile_transforms(&small);
 }
 
+/* What the forward pass alone needs. */
+static void print_forward_family(const rational *points, int count, int taps) {
+    family f = large_family(points, count, taps);
+    matrix gradient = evaluation(&f, f.outputs, NULL);
+    print_points(points, count);
+    printf(". */\n");
+    print_spread(&f, evaluation(&f, taps, f.scale), "filter");
+    print_spread(&f, interpolation(&f), "input");
+    print_gather(&f, transposed(gradient), "output");
+}
+
 int main(void) {
     const rational six[] = {{0, 1}, {3, 4}, {-3, 4}, {3, 2}, {-3, 2}, {0, 1}};
+    const rational six_of_five[] = {{0, 1}, {2, 3}, {-2, 3}, {3, 2}, {-3, 2}, {0, 1}};
     const rational eight[] = {{0, 1}, {1, 1}, {-1, 1}, {2, 1}, {-2, 1}, {1, 2}, {-1, 2}, {0, 1}};
     printf(
         "/* SPDX-License-Identifier: BSD-3-Clause */\n"
@@ -348,6 +365,7 @@ int main(void) {
         "/* clang-format off */\n");
     print_families(six, 6, 3);
     print_families(eight, 8, 5);
+    print_forward_family(six_of_five, 6, 5);
     printf("\n#endif\n");
     return fflush(stdout) == 0 && !ferror(stdout) ? 0 : 1;
 }

@@ -12,8 +12,8 @@
 
 /* Ways to compute a convolution. */
 typedef enum dt_conv_method {
-    DT_CONV_AUTO, /* what the kernels' engine says: DT_ENGINE_WINOGRAD winograd, else direct, where they can;
-                     DT_ENGINE_AUTO direct where it can; else passes */
+    DT_CONV_AUTO,   /* what the kernels' engine says: DT_ENGINE_AUTO winograd, else direct, else passes;
+                       DT_ENGINE_DIRECT the same without winograd; the others passes */
     DT_CONV_PASSES, /* the engine's three passes of kernels.h, with pooling, ReLU and normalisation as passes
                        of  their own: the twin that the other ways are tested against */
     DT_CONV_DIRECT, /* as the definition reads, for one input channel, ReLU and pooling included */

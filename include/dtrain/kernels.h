@@ -34,13 +34,12 @@ typedef enum dt_isa {
 
 typedef enum dt_engine {
     DT_ENGINE_AUTO,     /* the fastest body for each kernel that keeps the promise about bits */
-    DT_ENGINE_WINOGRAD, /* as DT_ENGINE_AUTO, with Winograd's convolutions where they can: about twice as
-                           fast, and with two to five times its rounding errors */
+    DT_ENGINE_DIRECT,   /* as DT_ENGINE_AUTO without Winograd's convolutions */
     DT_ENGINE_BLAS,     /* im2col and OpenBLAS for convolutions, OpenBLAS for dense layers; to compare with */
     DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
 } dt_engine;
 
-/* "baseline", "avx2", "avx512"; "auto", "winograd", "blas", "reference". */
+/* "baseline", "avx2", "avx512"; "auto", "direct", "blas", "reference". */
 const char *dt_isa_name(dt_isa isa);
 const char *dt_engine_name(dt_engine engine);
 

@@ -70,12 +70,12 @@ static const dt_option table[] = {
      .text = "how the ranks share the work of a step"},
     {"engine", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(engine),
      .choices = {{"auto", DT_ENGINE_AUTO},
-                 {"winograd", DT_ENGINE_WINOGRAD},
+                 {"direct", DT_ENGINE_DIRECT},
                  {"blas", DT_ENGINE_BLAS},
                  {"reference", DT_ENGINE_REFERENCE}},
      .initial = "auto",
-     .text =
-         "the bodies of the kernels: our own, the same with Winograd's convolutions, OpenBLAS, or plain C"},
+     .text = "the bodies of the kernels: our own, the same without Winograd's convolutions, OpenBLAS, or "
+             "plain C"},
     {"isa", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(isa),
      .choices = {{"auto", DT_ISA_BEST},
                  {"baseline", DT_ISA_BASELINE},

@@ -38,7 +38,9 @@ typedef struct dt_bodies {
      * are added to it, and the result takes the place of the lowest. */
     void (*gemm_leaf)(size_t depth, size_t vectors, const float *a, const float *b, int merges, float *slot);
 
-    /* The same for two leaves that are the first to be added: `merges` are those after that. */
+    /* The same for two leaves that are the first to be added: `merges` are those after that. Adds
+     * in registers where it can; NULL where that is no gain: with 16 registers operands are in the way (AVX2:
+     * 38 ms for the gradient of 4096 x 4096 over 64 rows, 30 leaf by leaf). */
     void (*gemm_pair)(size_t left_depth, size_t right_depth, size_t vectors, const float *a, const float *b,
                       int merges, float *slot);
 

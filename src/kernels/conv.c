@@ -33,12 +33,11 @@ static bool can(const dt_conv_config *config, dt_conv_method method) {
     return operations && operations->can(config->kernels, config->shape);
 }
 
-/* A later method is the faster one wherever it can. The parity with Keras holds DT_ENGINE_AUTO to the methods
- * whose rounding moves no ReLU of the golden cases across its zero, and Winograd's does. */
+/* A later method is the faster one wherever it can. */
 static dt_conv_method choose(const dt_conv_config *config) {
     static const dt_conv_method last[] = {
-        [DT_ENGINE_AUTO] = DT_CONV_DIRECT,
-        [DT_ENGINE_WINOGRAD] = DT_CONV_WINOGRAD,
+        [DT_ENGINE_AUTO] = DT_CONV_WINOGRAD,
+        [DT_ENGINE_DIRECT] = DT_CONV_DIRECT,
         [DT_ENGINE_BLAS] = DT_CONV_PASSES,
         [DT_ENGINE_REFERENCE] = DT_CONV_PASSES,
     };

@@ -222,12 +222,15 @@ static void pack_gradient(void *context, int task, int worker) {
                              g->packed_x + row * samples);
 }
 
-/* Whether the leaf and the next one are the first to be added to each other. */
-static bool is_pair(const dt_leaf_plan *plan, int leaf) {
-    return leaf + 1 < plan->leaves && plan->merges[leaf] == 0 && plan->merges[leaf + 1] > 0;
+/* Whether the leaf and the next one are the first to be added to each other, and can be computed together. */
+static bool is_pair(const gradient *g, int leaf) {
+    const dt_leaf_plan *plan = g->plan;
+    return g->bodies->gemm_pair && leaf + 1 < plan->leaves && plan->merges[leaf] == 0 &&
+           plan->merges[leaf + 1] > 0;
 }
 
-/* What is done beside the products: called between them, with the leaves of the tile so far. */
+/* What is done beside the products: called after every other leaf and the last, with the leaves of the tile
+ * so far. */
 typedef void (*interlude)(void *context, size_t leaves);
 
 /* A tile's leaves through the stack machine; its roots remain on the stack. */
@@ -242,7 +245,7 @@ static void compute_tile(const gradient *g, size_t row_tile, size_t panel, float
     const float *b = g->packed_dz + panel * samples * tile_columns;
     for (int leaf = 0; leaf < plan->leaves; leaf++, a += next_depth * tile_rows, b += next_depth * lanes) {
         size_t depth = (size_t)dt_leaf_sums_samples(plan, leaf);
-        if (is_pair(plan, leaf)) {
+        if (is_pair(g, leaf)) {
             next_depth = (size_t)dt_leaf_sums_samples(plan, ++leaf);
             g->bodies->gemm_pair(depth, next_depth, vectors, a, b, plan->merges[leaf] - 1, stack);
             stack += (2 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
@@ -252,7 +255,7 @@ static void compute_tile(const gradient *g, size_t row_tile, size_t panel, float
             stack += (1 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
             next_depth = depth;
         }
-        if (between)
+        if (between && (leaf % 2 == 1 || leaf + 1 == plan->leaves))
             between(context, (size_t)leaf + 1);
     }
 }

@@ -3,6 +3,7 @@
 #define DT_WIDTH           8
 #define DT_TILE_ROWS       4
 #define DT_TILE_VECTORS    3
+#define DT_PAIRS           0
 #define DT_STRIP           6
 #define DT_PRODUCT_ROWS    6
 #define DT_PRODUCT_VECTORS 2

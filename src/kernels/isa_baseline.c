@@ -4,6 +4,7 @@
 #define DT_WIDTH           4
 #define DT_TILE_ROWS       4
 #define DT_TILE_VECTORS    2
+#define DT_PAIRS           0
 #define DT_STRIP           4
 #define DT_PRODUCT_ROWS    4
 #define DT_PRODUCT_VECTORS 2

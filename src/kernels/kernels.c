@@ -32,7 +32,7 @@ static const struct {
     const dt_stream_operations *stream;
 } engines[] = {
     [DT_ENGINE_AUTO] = {"auto", &dt_convolve_packed, &dt_dense_vector, &dt_stream_vector},
-    [DT_ENGINE_WINOGRAD] = {"winograd", &dt_convolve_packed, &dt_dense_vector, &dt_stream_vector},
+    [DT_ENGINE_DIRECT] = {"direct", &dt_convolve_packed, &dt_dense_vector, &dt_stream_vector},
     [DT_ENGINE_BLAS] = {"blas", &dt_convolve_blas, &dt_dense_blas, &dt_stream_vector},
     [DT_ENGINE_REFERENCE] = {"reference", &dt_convolve_reference, &dt_dense_reference, &dt_stream_reference},
 };

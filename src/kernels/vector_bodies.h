@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* The bodies for one instruction set. The including file defines DT_WIDTH (floats of a vector), the tile
  * that fits its registers (DT_TILE_ROWS x DT_TILE_VECTORS accumulators, a row of B and one value of A),
- * DT_STRIP, the pixels whose sums for two vectors of channels fit them, and DT_BODIES, the name of the table.
- */
+ * DT_PAIRS, whether two rows of B do, DT_STRIP, the pixels whose sums for two vectors of channels fit them,
+ * DT_PRODUCT_ROWS x DT_PRODUCT_VECTORS, the tile of row_products, and DT_BODIES, the name of the table. */
 #include "kernels/bodies.h"
 #include "kernels/vector.h"
 
@@ -23,7 +23,7 @@ const dt_bodies DT_BODIES = {
     .strip = DT_STRIP,
     .gemm_tile = gemm_tile,
     .gemm_leaf = gemm_leaf,
-    .gemm_pair = gemm_pair,
+    .gemm_pair = DT_PAIRS ? gemm_pair : NULL,
     .pack_rows = pack_rows,
     .pack_pixels = pack_pixels,
     .pack_straight = pack_straight,

@@ -52,9 +52,9 @@ DT_INLINE void tile_store(tile c, int vectors, float *to) {
 DT_INLINE void gemm_tile_of(int vectors, size_t depth, const float *a, const float *b, bool resume,
                             float *to) {
     tile c = {{{0}}};
-    if (resume)
-        tile_load(c, vectors, to);
     tile_chain(c, vectors, depth, a, b);
+    if (resume)
+        tile_add(c, vectors, to);
     tile_store(c, vectors, to);
 }
 

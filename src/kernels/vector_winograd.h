@@ -4,7 +4,7 @@
  * table.
  *
  * Transforms of two directions go one direction after the other through small arrays that stay in the
- * first-level cache. `kernel`, `small` and `whole` are constants wherever these functions are inlined. */
+ * first-level cache. `family`, `small` and `whole` are constants wherever these functions are inlined. */
 #include "kernels/vector.h"
 #include "kernels/winograd.h"
 
@@ -42,50 +42,72 @@ DT_INLINE void store_some(float *to, size_t count, vector value) {
         store_rest(to, count, value);
 }
 
-/* Points of a side. A small tile has all but the last one before infinity. */
-DT_INLINE int points_of(int kernel) {
-    return kernel + OUTPUTS - 1;
+/* A small tile has all points but the last one before infinity. */
+DT_INLINE bool has_point(dt_winograd_family family, bool small, int point) {
+    return !small || point != dt_winograd_points(family) - 2;
 }
 
-DT_INLINE bool has_point(int kernel, bool small, int point) {
-    return !small || point != points_of(kernel) - 2;
+DT_INLINE bool small_tile(dt_winograd_family family, const dt_winograd_side *side, int tile) {
+    return dt_winograd_nests(family) && tile >= side->large;
 }
 
-DT_INLINE void to_input(int kernel, bool small, const vector *d, vector *o) {
-    if (kernel == 3)
+DT_INLINE void to_input(dt_winograd_family family, bool small, const vector *d, vector *o) {
+    if (family == DT_WINOGRAD_4_3)
         small ? input_3_3(d, o) : input_4_3(d, o);
-    else
+    else if (family == DT_WINOGRAD_4_5)
         small ? input_3_5(d, o) : input_4_5(d, o);
-}
-
-DT_INLINE void to_output(int kernel, bool small, const vector *d, vector *o) {
-    if (kernel == 3)
-        small ? output_3_3(d, o) : output_4_3(d, o);
     else
-        small ? output_3_5(d, o) : output_4_5(d, o);
+        input_2_5(d, o);
 }
 
-DT_INLINE void to_gradient(int kernel, bool small, const vector *d, vector *o) {
-    if (kernel == 3)
+DT_INLINE void to_output(dt_winograd_family family, bool small, const vector *d, vector *o) {
+    if (family == DT_WINOGRAD_4_3)
+        small ? output_3_3(d, o) : output_4_3(d, o);
+    else if (family == DT_WINOGRAD_4_5)
+        small ? output_3_5(d, o) : output_4_5(d, o);
+    else
+        output_2_5(d, o);
+}
+
+DT_INLINE void to_gradient(dt_winograd_family family, bool small, const vector *d, vector *o) {
+    if (family == DT_WINOGRAD_4_3)
         small ? gradient_3_3(d, o) : gradient_4_3(d, o);
     else
         small ? gradient_3_5(d, o) : gradient_4_5(d, o);
 }
 
-DT_INLINE void to_input_gradient(int kernel, bool small, const vector *d, vector *o) {
-    if (kernel == 3)
+DT_INLINE void to_input_gradient(dt_winograd_family family, bool small, const vector *d, vector *o) {
+    if (family == DT_WINOGRAD_4_3)
         small ? input_gradient_3_3(d, o) : input_gradient_4_3(d, o);
     else
         small ? input_gradient_3_5(d, o) : input_gradient_4_5(d, o);
 }
 
-DT_INLINE void to_filter(int kernel, const vector *d, vector *o) {
-    kernel == 3 ? filter_4_3(d, o) : filter_4_5(d, o);
+DT_INLINE void to_filter(dt_winograd_family family, const vector *d, vector *o) {
+    if (family == DT_WINOGRAD_4_3)
+        filter_4_3(d, o);
+    else if (family == DT_WINOGRAD_4_5)
+        filter_4_5(d, o);
+    else
+        filter_2_5(d, o);
 }
 
-DT_INLINE void to_filter_gradient(int kernel, const vector *d, vector *o) {
-    kernel == 3 ? filter_gradient_4_3(d, o) : filter_gradient_4_5(d, o);
+DT_INLINE void to_filter_gradient(dt_winograd_family family, const vector *d, vector *o) {
+    family == DT_WINOGRAD_4_3 ? filter_gradient_4_3(d, o) : filter_gradient_4_5(d, o);
 }
+
+/* Calls body(family, ...) with the family as a constant. */
+#define FOR_FAMILY(family, body, ...)       \
+    switch (family) {                       \
+    case DT_WINOGRAD_4_3:                   \
+        body(DT_WINOGRAD_4_3, __VA_ARGS__); \
+        break;                              \
+    case DT_WINOGRAD_4_5:                   \
+        body(DT_WINOGRAD_4_5, __VA_ARGS__); \
+        break;                              \
+    default:                                \
+        body(DT_WINOGRAD_2_5, __VA_ARGS__); \
+    }
 
 /* Values of a row of tiles, after the transform of the columns: [point][pixel]. */
 typedef vector tile_lines[POINTS][LINE];
@@ -96,27 +118,27 @@ DT_INLINE float *tile_place(const dt_winograd_grid *grid, dt_winograd_place plac
 }
 
 /* Transforms the rows of one row of tiles; the last step of input and gradient. */
-DT_INLINE void spread_lines(int kernel, bool of_input, bool small_row, const dt_winograd_grid *grid, int row,
-                            dt_winograd_place to, tile_lines lines) {
-    const int points = points_of(kernel);
+DT_INLINE void spread_lines(dt_winograd_family family, bool of_input, bool small_row,
+                            const dt_winograd_grid *grid, int row, dt_winograd_place to, tile_lines lines) {
+    const int points = dt_winograd_points(family);
     const dt_winograd_side *columns = &grid->columns;
     for (int column = 0; column < columns->tiles; column++) {
         float *place = tile_place(grid, to, row, column);
         int start = dt_winograd_start(columns, column);
-        bool small = column >= columns->large;
+        bool small = small_tile(family, columns, column);
         for (int i = 0; i < points; i++) {
             vector o[POINTS];
-            if (!has_point(kernel, small_row, i))
+            if (!has_point(family, small_row, i))
                 continue;
             if (of_input)
-                small ? to_input(kernel, true, lines[i] + start, o)
-                      : to_input(kernel, false, lines[i] + start, o);
+                small ? to_input(family, true, lines[i] + start, o)
+                      : to_input(family, false, lines[i] + start, o);
             else
-                small ? to_gradient(kernel, true, lines[i] + start, o)
-                      : to_gradient(kernel, false, lines[i] + start, o);
+                small ? to_gradient(family, true, lines[i] + start, o)
+                      : to_gradient(family, false, lines[i] + start, o);
             DT_UNROLL
             for (int j = 0; j < points; j++)
-                if (has_point(kernel, small, j))
+                if (has_point(family, small, j))
                     store(place + (size_t)(i * points + j) * to.point_stride, o[j]);
         }
     }
@@ -129,10 +151,10 @@ typedef struct input_lines {
     vector scale[POINTS], shift[POINTS];
 } input_lines;
 
-DT_INLINE void find_lines(int kernel, const dt_winograd_grid *grid, dt_winograd_pixels pixels,
+DT_INLINE void find_lines(dt_winograd_family family, const dt_winograd_grid *grid, dt_winograd_pixels pixels,
                           const dt_conv_input *input, int v, int row, input_lines *lines) {
-    const int points = points_of(kernel);
-    int first = dt_winograd_start(&grid->rows, row) - kernel / 2;
+    const int points = dt_winograd_points(family);
+    int first = dt_winograd_start(&grid->rows, row) - dt_winograd_taps(family) / 2;
     for (int i = 0; i < points; i++) {
         int line = first + i;
         lines->from[i] = NULL;
@@ -151,10 +173,10 @@ DT_INLINE void find_lines(int kernel, const dt_winograd_grid *grid, dt_winograd_
     }
 }
 
-DT_INLINE void input_row(int kernel, bool small, const dt_winograd_grid *grid, dt_winograd_pixels pixels,
-                         size_t count, int row, const input_lines *from, dt_winograd_place to,
-                         tile_lines lines) {
-    const int points = points_of(kernel);
+DT_INLINE void input_row(dt_winograd_family family, bool small, const dt_winograd_grid *grid,
+                         dt_winograd_pixels pixels, size_t count, int row, const input_lines *from,
+                         dt_winograd_place to, tile_lines lines) {
+    const int points = dt_winograd_points(family);
     for (int x = 0; x < grid->columns.size; x++) {
         vector d[POINTS], o[POINTS];
         DT_UNROLL
@@ -164,47 +186,48 @@ DT_INLINE void input_row(int kernel, bool small, const dt_winograd_grid *grid, d
                 d[i] = from->scale[i] * load_some(from->from[i] + (size_t)x * pixels.stride, count) +
                        from->shift[i];
         }
-        to_input(kernel, small, d, o);
+        to_input(family, small, d, o);
         DT_UNROLL
         for (int i = 0; i < points; i++)
-            if (has_point(kernel, small, i))
-                lines[i][x + kernel / 2] = o[i];
+            if (has_point(family, small, i))
+                lines[i][x + dt_winograd_taps(family) / 2] = o[i];
     }
-    spread_lines(kernel, true, small, grid, row, to, lines);
+    spread_lines(family, true, small, grid, row, to, lines);
 }
 
 /* What lies beside the image is zero. */
-DT_INLINE void clear_margins(int kernel, const dt_winograd_grid *grid, tile_lines lines) {
-    for (int i = 0; i < points_of(kernel); i++) {
-        for (int x = 0; x < kernel / 2; x++)
+DT_INLINE void clear_margins(dt_winograd_family family, const dt_winograd_grid *grid, tile_lines lines) {
+    for (int i = 0; i < dt_winograd_points(family); i++) {
+        for (int x = 0; x < dt_winograd_taps(family) / 2; x++)
             lines[i][x] = (vector){0};
-        for (int x = grid->columns.size + kernel / 2; x < LINE && x < grid->columns.size + 8; x++)
+        for (int x = grid->columns.size + dt_winograd_taps(family) / 2;
+             x < LINE && x < grid->columns.size + 8; x++)
             lines[i][x] = (vector){0};
     }
 }
 
-DT_INLINE void input_block(int kernel, const dt_winograd_grid *grid, dt_winograd_pixels pixels,
+DT_INLINE void input_block(dt_winograd_family family, const dt_winograd_grid *grid, dt_winograd_pixels pixels,
                            const dt_conv_input *input, dt_winograd_place to) {
     tile_lines lines;
-    clear_margins(kernel, grid, lines);
+    clear_margins(family, grid, lines);
     for (int v = 0; v < 2; v++, to.base += DT_WIDTH)
         for (int row = 0; row < grid->rows.tiles; row++) {
             size_t channels = channels_from(pixels.channels, v);
-            bool small = row >= grid->rows.large, whole = channels >= DT_WIDTH;
+            bool small = small_tile(family, &grid->rows, row), whole = channels >= DT_WIDTH;
             input_lines from;
-            find_lines(kernel, grid, pixels, input, v, row, &from);
+            find_lines(family, grid, pixels, input, v, row, &from);
             if (small)
-                whole ? input_row(kernel, true, grid, pixels, DT_WIDTH, row, &from, to, lines)
-                      : input_row(kernel, true, grid, pixels, channels, row, &from, to, lines);
+                whole ? input_row(family, true, grid, pixels, DT_WIDTH, row, &from, to, lines)
+                      : input_row(family, true, grid, pixels, channels, row, &from, to, lines);
             else
-                whole ? input_row(kernel, false, grid, pixels, DT_WIDTH, row, &from, to, lines)
-                      : input_row(kernel, false, grid, pixels, channels, row, &from, to, lines);
+                whole ? input_row(family, false, grid, pixels, DT_WIDTH, row, &from, to, lines)
+                      : input_row(family, false, grid, pixels, channels, row, &from, to, lines);
         }
 }
 
 static void input(const dt_winograd_grid *grid, dt_winograd_pixels pixels, dt_conv_input from,
                   dt_winograd_place to) {
-    grid->kernel == 3 ? input_block(3, grid, pixels, &from, to) : input_block(5, grid, pixels, &from, to);
+    FOR_FAMILY(grid->family, input_block, grid, pixels, &from, to)
 }
 
 /* A whole image of one vector of channels, with what tiles overhang it. */
@@ -214,48 +237,48 @@ typedef struct image {
 } image;
 
 /* The points of one tile to its part of the image. */
-DT_INLINE void output_tile(int kernel, bool small_row, bool small_column, const float *from,
+DT_INLINE void output_tile(dt_winograd_family family, bool small_row, bool small_column, const float *from,
                            size_t point_stride, size_t line, vector *to) {
-    const int points = points_of(kernel);
+    const int points = dt_winograd_points(family), outputs = dt_winograd_outputs(family);
     vector half[OUTPUTS][POINTS];
     DT_UNROLL
     for (int j = 0; j < points; j++) {
         vector d[POINTS], o[OUTPUTS];
-        if (!has_point(kernel, small_column, j))
+        if (!has_point(family, small_column, j))
             continue;
         DT_UNROLL
         for (int i = 0; i < points; i++)
-            if (has_point(kernel, small_row, i))
+            if (has_point(family, small_row, i))
                 d[i] = load(from + (size_t)(i * points + j) * point_stride);
-        to_output(kernel, small_row, d, o);
+        to_output(family, small_row, d, o);
         DT_UNROLL
-        for (int y = 0; y < OUTPUTS - small_row; y++)
+        for (int y = 0; y < outputs - small_row; y++)
             half[y][j] = o[y];
     }
     DT_UNROLL
-    for (int y = 0; y < OUTPUTS - small_row; y++, to += line) {
+    for (int y = 0; y < outputs - small_row; y++, to += line) {
         vector o[OUTPUTS];
-        to_output(kernel, small_column, half[y], o);
+        to_output(family, small_column, half[y], o);
         DT_UNROLL
-        for (int x = 0; x < OUTPUTS - small_column; x++)
+        for (int x = 0; x < outputs - small_column; x++)
             to[x] = o[x];
     }
 }
 
-DT_INLINE void output_image(int kernel, const dt_winograd_grid *grid, dt_winograd_place from, image *to) {
+DT_INLINE void output_image(dt_winograd_family family, const dt_winograd_grid *grid, dt_winograd_place from,
+                            image *to) {
     for (int row = 0; row < grid->rows.tiles; row++)
         for (int column = 0; column < grid->columns.tiles; column++) {
             const float *tile = tile_place(grid, from, row, column);
             vector *pixel = to->pixel + (size_t)dt_winograd_start(&grid->rows, row) * to->line +
                             dt_winograd_start(&grid->columns, column);
-            if (row < grid->rows.large)
-                column < grid->columns.large
-                    ? output_tile(kernel, false, false, tile, from.point_stride, to->line, pixel)
-                    : output_tile(kernel, false, true, tile, from.point_stride, to->line, pixel);
+            bool small_column = small_tile(family, &grid->columns, column);
+            if (small_tile(family, &grid->rows, row))
+                small_column ? output_tile(family, true, true, tile, from.point_stride, to->line, pixel)
+                             : output_tile(family, true, false, tile, from.point_stride, to->line, pixel);
             else
-                column < grid->columns.large
-                    ? output_tile(kernel, true, false, tile, from.point_stride, to->line, pixel)
-                    : output_tile(kernel, true, true, tile, from.point_stride, to->line, pixel);
+                small_column ? output_tile(family, false, true, tile, from.point_stride, to->line, pixel)
+                             : output_tile(family, false, false, tile, from.point_stride, to->line, pixel);
         }
 }
 
@@ -318,7 +341,7 @@ static void output(const dt_winograd_grid *grid, dt_winograd_pixels pixels, dt_w
         if (count == 0)
             break;
         vector summand = load_some(bias, count);
-        grid->kernel == 3 ? output_image(3, grid, from, &whole) : output_image(5, grid, from, &whole);
+        FOR_FAMILY(grid->family, output_image, grid, from, &whole)
         if (pool)
             store_windows(grid, pixels.stride, count, &whole, summand, words, y);
         else
@@ -366,30 +389,30 @@ DT_INLINE vector load_gradient_windows(const dt_winograd_grid *grid, size_t stri
     return sum;
 }
 
-DT_INLINE void gradient_row(int kernel, bool small, const dt_winograd_grid *grid, int row, const image *from,
-                            dt_winograd_place to, tile_lines lines) {
-    const int points = points_of(kernel);
+DT_INLINE void gradient_row(dt_winograd_family family, bool small, const dt_winograd_grid *grid, int row,
+                            const image *from, dt_winograd_place to, tile_lines lines) {
+    const int points = dt_winograd_points(family);
     const vector *pixel = from->pixel + (size_t)dt_winograd_start(&grid->rows, row) * from->line;
     for (size_t x = 0; x < from->line; x++) {
         vector d[OUTPUTS], o[POINTS];
         DT_UNROLL
-        for (size_t i = 0; i < OUTPUTS - (size_t)small; i++)
+        for (size_t i = 0; i < (size_t)(dt_winograd_outputs(family) - small); i++)
             d[i] = pixel[i * from->line + x];
-        to_gradient(kernel, small, d, o);
+        to_gradient(family, small, d, o);
         DT_UNROLL
         for (int i = 0; i < points; i++)
-            if (has_point(kernel, small, i))
+            if (has_point(family, small, i))
                 lines[i][x] = o[i];
     }
-    spread_lines(kernel, false, small, grid, row, to, lines);
+    spread_lines(family, false, small, grid, row, to, lines);
 }
 
-DT_INLINE void gradient_image(int kernel, const dt_winograd_grid *grid, const image *from,
+DT_INLINE void gradient_image(dt_winograd_family family, const dt_winograd_grid *grid, const image *from,
                               dt_winograd_place to) {
     tile_lines lines;
     for (int row = 0; row < grid->rows.tiles; row++)
-        row < grid->rows.large ? gradient_row(kernel, false, grid, row, from, to, lines)
-                               : gradient_row(kernel, true, grid, row, from, to, lines);
+        row < grid->rows.large ? gradient_row(family, false, grid, row, from, to, lines)
+                               : gradient_row(family, true, grid, row, from, to, lines);
 }
 
 static void gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixels, bool pool, const int32_t *words,
@@ -405,37 +428,38 @@ static void gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixels, bo
         else
             sum = load_gradient_pixels(grid, pixels.stride, count, words, dy, &whole);
         store(bias_sum + v * DT_WIDTH, sum);
-        grid->kernel == 3 ? gradient_image(3, grid, &whole, to) : gradient_image(5, grid, &whole, to);
+        grid->family == DT_WINOGRAD_4_3 ? gradient_image(DT_WINOGRAD_4_3, grid, &whole, to)
+                                        : gradient_image(DT_WINOGRAD_4_5, grid, &whole, to);
     }
 }
 
 /* The columns' way back, of all tiles: [row, a margin of 2 before it][points of all tile columns]. */
 typedef struct input_lines_sum {
     size_t line;
-    vector value[LINE * DT_WINOGRAD_TILES * POINTS];
+    vector value[LINE * (DT_WINOGRAD_SIDE / OUTPUTS) * POINTS];
 } input_lines_sum;
 
-DT_INLINE void add_tile_columns(int kernel, bool small_row, bool small_column, const float *from,
-                                size_t point_stride, size_t line, vector *to) {
-    const int points = points_of(kernel);
+DT_INLINE void add_tile_columns(dt_winograd_family family, bool small_row, bool small_column,
+                                const float *from, size_t point_stride, size_t line, vector *to) {
+    const int points = dt_winograd_points(family);
     for (int j = 0; j < points; j++) {
         vector d[POINTS], o[POINTS];
-        if (!has_point(kernel, small_column, j))
+        if (!has_point(family, small_column, j))
             continue;
         DT_UNROLL
         for (int i = 0; i < points; i++)
-            if (has_point(kernel, small_row, i))
+            if (has_point(family, small_row, i))
                 d[i] = load(from + (size_t)(i * points + j) * point_stride);
-        to_input_gradient(kernel, small_row, d, o);
+        to_input_gradient(family, small_row, d, o);
         DT_UNROLL
         for (size_t i = 0; i < (size_t)(points - small_row); i++)
             to[i * line + (size_t)j] += o[i];
     }
 }
 
-DT_INLINE void add_columns(int kernel, const dt_winograd_grid *grid, dt_winograd_place from,
+DT_INLINE void add_columns(dt_winograd_family family, const dt_winograd_grid *grid, dt_winograd_place from,
                            input_lines_sum *sums) {
-    const int points = points_of(kernel);
+    const int points = dt_winograd_points(family);
     for (int row = 0; row < grid->rows.tiles; row++)
         for (int column = 0; column < grid->columns.tiles; column++) {
             const float *tile = tile_place(grid, from, row, column);
@@ -443,146 +467,147 @@ DT_INLINE void add_columns(int kernel, const dt_winograd_grid *grid, dt_winograd
                 sums->value + (size_t)dt_winograd_start(&grid->rows, row) * sums->line + column * points;
             if (row < grid->rows.large)
                 column < grid->columns.large
-                    ? add_tile_columns(kernel, false, false, tile, from.point_stride, sums->line, to)
-                    : add_tile_columns(kernel, false, true, tile, from.point_stride, sums->line, to);
+                    ? add_tile_columns(family, false, false, tile, from.point_stride, sums->line, to)
+                    : add_tile_columns(family, false, true, tile, from.point_stride, sums->line, to);
             else
                 column < grid->columns.large
-                    ? add_tile_columns(kernel, true, false, tile, from.point_stride, sums->line, to)
-                    : add_tile_columns(kernel, true, true, tile, from.point_stride, sums->line, to);
+                    ? add_tile_columns(family, true, false, tile, from.point_stride, sums->line, to)
+                    : add_tile_columns(family, true, true, tile, from.point_stride, sums->line, to);
         }
 }
 
-DT_INLINE void add_tile_row(int kernel, bool small, const vector *from, vector *to) {
+DT_INLINE void add_tile_row(dt_winograd_family family, bool small, const vector *from, vector *to) {
     vector o[POINTS];
-    to_input_gradient(kernel, small, from, o);
+    to_input_gradient(family, small, from, o);
     DT_UNROLL
-    for (int i = 0; i < points_of(kernel) - small; i++)
+    for (int i = 0; i < dt_winograd_points(family) - small; i++)
         to[i] += o[i];
 }
 
 /* One row of the input's gradient. */
-DT_INLINE void store_input_row(int kernel, const dt_winograd_grid *grid, const vector *from, size_t stride,
-                               size_t count, float *dx) {
+DT_INLINE void store_input_row(dt_winograd_family family, const dt_winograd_grid *grid, const vector *from,
+                               size_t stride, size_t count, float *dx) {
     vector pixel[LINE];
     for (int x = 0; x < grid->columns.size + 8 && x < LINE; x++)
         pixel[x] = (vector){0};
-    for (int column = 0; column < grid->columns.tiles; column++, from += points_of(kernel)) {
+    for (int column = 0; column < grid->columns.tiles; column++, from += dt_winograd_points(family)) {
         vector *to = pixel + dt_winograd_start(&grid->columns, column);
-        column < grid->columns.large ? add_tile_row(kernel, false, from, to)
-                                     : add_tile_row(kernel, true, from, to);
+        column < grid->columns.large ? add_tile_row(family, false, from, to)
+                                     : add_tile_row(family, true, from, to);
     }
     for (int x = 0; x < grid->columns.size; x++, dx += stride)
-        store_some(dx, count, pixel[x + kernel / 2]);
+        store_some(dx, count, pixel[x + dt_winograd_taps(family) / 2]);
 }
 
-DT_INLINE void input_gradient_block(int kernel, const dt_winograd_grid *grid, dt_winograd_pixels pixels,
-                                    dt_winograd_place from, float *dx) {
+DT_INLINE void input_gradient_block(dt_winograd_family family, const dt_winograd_grid *grid,
+                                    dt_winograd_pixels pixels, dt_winograd_place from, float *dx) {
     input_lines_sum sums;
     size_t row_stride = (size_t)grid->columns.size * pixels.stride;
-    int rows = dt_winograd_start(&grid->rows, grid->rows.tiles - 1) + points_of(kernel);
-    sums.line = (size_t)(grid->columns.tiles * points_of(kernel));
+    int rows = dt_winograd_start(&grid->rows, grid->rows.tiles - 1) + dt_winograd_points(family);
+    sums.line = (size_t)(grid->columns.tiles * dt_winograd_points(family));
     for (int v = 0; v < 2; v++, from.base += DT_WIDTH, dx += DT_WIDTH) {
         size_t count = channels_from(pixels.channels, v);
         if (count == 0)
             break;
         memset(sums.value, 0, sizeof(vector) * sums.line * (size_t)rows);
-        add_columns(kernel, grid, from, &sums);
+        add_columns(family, grid, from, &sums);
         for (int row = 0; row < grid->rows.size; row++)
-            store_input_row(kernel, grid, sums.value + (size_t)(row + kernel / 2) * sums.line, pixels.stride,
-                            count, dx + (size_t)row * row_stride);
+            store_input_row(family, grid,
+                            sums.value + (size_t)(row + dt_winograd_taps(family) / 2) * sums.line,
+                            pixels.stride, count, dx + (size_t)row * row_stride);
     }
 }
 
 static void input_gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixels, dt_winograd_place from,
                            float *dx) {
-    grid->kernel == 3 ? input_gradient_block(3, grid, pixels, from, dx)
-                      : input_gradient_block(5, grid, pixels, from, dx);
+    grid->family == DT_WINOGRAD_4_3 ? input_gradient_block(DT_WINOGRAD_4_3, grid, pixels, from, dx)
+                                    : input_gradient_block(DT_WINOGRAD_4_5, grid, pixels, from, dx);
 }
 
-DT_INLINE void filter_vector(int kernel, size_t count, const float *taps, size_t tap_stride, float *to,
-                             size_t point_stride) {
-    const int points = points_of(kernel);
+DT_INLINE void filter_vector(dt_winograd_family family, size_t count, const float *taps, size_t tap_stride,
+                             float *to, size_t point_stride) {
+    const int points = dt_winograd_points(family), side = dt_winograd_taps(family);
     vector half[POINTS][TAPS];
-    for (int s = 0; s < kernel; s++) {
+    for (int s = 0; s < side; s++) {
         vector d[TAPS], o[POINTS];
         DT_UNROLL
-        for (int r = 0; r < kernel; r++)
-            d[r] = load_some(taps + (size_t)(r * kernel + s) * tap_stride, count);
-        to_filter(kernel, d, o);
+        for (int r = 0; r < side; r++)
+            d[r] = load_some(taps + (size_t)(r * side + s) * tap_stride, count);
+        to_filter(family, d, o);
         DT_UNROLL
         for (int i = 0; i < points; i++)
             half[i][s] = o[i];
     }
     for (int i = 0; i < points; i++) {
         vector o[POINTS];
-        to_filter(kernel, half[i], o);
+        to_filter(family, half[i], o);
         DT_UNROLL
         for (int j = 0; j < points; j++)
             store(to + (size_t)(i * points + j) * point_stride, o[j]);
     }
 }
 
-DT_INLINE void filter_rows(int kernel, size_t rows, int channels, const float *taps, size_t tap_stride,
-                           size_t row_stride, float *to, size_t point_stride) {
+DT_INLINE void filter_rows(dt_winograd_family family, size_t rows, int channels, const float *taps,
+                           size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
     for (size_t row = 0; row < rows; row++, taps += row_stride, to += BLOCK)
         for (int v = 0; v < 2; v++) {
             size_t count = channels_from(channels, v);
             if (count >= DT_WIDTH)
-                filter_vector(kernel, DT_WIDTH, taps + v * DT_WIDTH, tap_stride, to + v * DT_WIDTH,
+                filter_vector(family, DT_WIDTH, taps + v * DT_WIDTH, tap_stride, to + v * DT_WIDTH,
                               point_stride);
             else
-                filter_vector(kernel, count, taps + v * DT_WIDTH, tap_stride, to + v * DT_WIDTH,
+                filter_vector(family, count, taps + v * DT_WIDTH, tap_stride, to + v * DT_WIDTH,
                               point_stride);
         }
 }
 
 static void filter(const dt_winograd_grid *grid, size_t rows, int channels, const float *taps,
-                   size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
-    grid->kernel == 3 ? filter_rows(3, rows, channels, taps, tap_stride, row_stride, to, point_stride)
-                      : filter_rows(5, rows, channels, taps, tap_stride, row_stride, to, point_stride);
-}
+                   size_t tap_stride, size_t row_stride, float *to, size_t point_stride){
+    FOR_FAMILY(grid->family, filter_rows, rows, channels, taps, tap_stride, row_stride, to, point_stride)}
 
-DT_INLINE void filter_gradient_vector(int kernel, const float *from, size_t point_stride, int merges,
-                                      float *slot, size_t slot_floats) {
-    const int points = points_of(kernel);
+DT_INLINE void filter_gradient_vector(dt_winograd_family family, const float *from, size_t point_stride,
+                                      int merges, float *slot, size_t slot_floats) {
+    const int points = dt_winograd_points(family), side = dt_winograd_taps(family);
     vector half[TAPS][POINTS];
     for (int j = 0; j < points; j++) {
         vector d[POINTS], o[TAPS];
         DT_UNROLL
         for (int i = 0; i < points; i++)
             d[i] = load(from + (size_t)(i * points + j) * point_stride);
-        to_filter_gradient(kernel, d, o);
+        to_filter_gradient(family, d, o);
         DT_UNROLL
-        for (int r = 0; r < kernel; r++)
+        for (int r = 0; r < side; r++)
             half[r][j] = o[r];
     }
-    for (int r = 0; r < kernel; r++) {
+    for (int r = 0; r < side; r++) {
         vector o[TAPS];
-        to_filter_gradient(kernel, half[r], o);
-        float *to = slot + (size_t)(r * kernel) * BLOCK * BLOCK;
+        to_filter_gradient(family, half[r], o);
+        float *to = slot + (size_t)(r * side) * BLOCK * BLOCK;
         for (int merge = 0; merge < merges; merge++) {
             to -= slot_floats;
             DT_UNROLL
-            for (size_t s = 0; s < (size_t)kernel; s++)
+            for (size_t s = 0; s < (size_t)side; s++)
                 o[s] = load(to + s * BLOCK * BLOCK) + o[s];
         }
         DT_UNROLL
-        for (size_t s = 0; s < (size_t)kernel; s++)
+        for (size_t s = 0; s < (size_t)side; s++)
             store(to + s * BLOCK * BLOCK, o[s]);
     }
 }
 
-DT_INLINE void filter_gradient_rows(int kernel, size_t rows, const float *from, size_t point_stride,
-                                    int merges, float *slot) {
-    size_t slot_floats = (size_t)(kernel * kernel) * BLOCK * BLOCK;
+DT_INLINE void filter_gradient_rows(dt_winograd_family family, size_t rows, const float *from,
+                                    size_t point_stride, int merges, float *slot) {
+    const int side = dt_winograd_taps(family);
+    size_t slot_floats = (size_t)(side * side) * BLOCK * BLOCK;
     for (size_t i = 0; i < rows * BLOCK; i += DT_WIDTH)
-        filter_gradient_vector(kernel, from + i, point_stride, merges, slot + i, slot_floats);
+        filter_gradient_vector(family, from + i, point_stride, merges, slot + i, slot_floats);
 }
 
 static void filter_gradient(const dt_winograd_grid *grid, size_t rows, const float *from, size_t point_stride,
                             int merges, float *slot) {
-    grid->kernel == 3 ? filter_gradient_rows(3, rows, from, point_stride, merges, slot)
-                      : filter_gradient_rows(5, rows, from, point_stride, merges, slot);
+    grid->family == DT_WINOGRAD_4_3
+        ? filter_gradient_rows(DT_WINOGRAD_4_3, rows, from, point_stride, merges, slot)
+        : filter_gradient_rows(DT_WINOGRAD_4_5, rows, from, point_stride, merges, slot);
 }
 
 const dt_winograd_bodies DT_WINOGRAD_BODIES = {

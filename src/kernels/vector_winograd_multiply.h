@@ -8,13 +8,20 @@ typedef struct stretches {
     size_t step, stride;
 } stretches;
 
+/* What becomes of c. */
+typedef enum chain_start {
+    FROM_ZERO, /* c = the sum */
+    FROM_C,    /* the sum's chain begins with c */
+    TO_C       /* c += the sum */
+} chain_start;
+
 /* ROWS rows of c, row i of a being a_row floats behind row 0, and one cache line of `soon` fetched with each
  * step. The loops over sums are unrolled completely, which is what keeps them in registers. */
 #define DEFINE_MULTIPLY(ROWS)                                                                        \
     DT_INLINE void multiply_##ROWS(size_t depth, size_t run, stretches a, size_t a_row, stretches b, \
-                                   stretches soon, bool resume, float *c) {                          \
+                                   stretches soon, chain_start at, float *c) {                       \
         vector sum[ROWS][2] = {{{0}}};                                                               \
-        if (resume) {                                                                                \
+        if (at == FROM_C) {                                                                          \
             DT_UNROLL                                                                                \
             for (size_t i = 0; i < ROWS; i++) {                                                      \
                 sum[i][0] = load(c + i * BLOCK);                                                     \
@@ -39,6 +46,13 @@ typedef struct stretches {
             a.from += a.stride;                                                                      \
             b.from += b.stride;                                                                      \
             soon.from += soon.stride;                                                                \
+        }                                                                                            \
+        if (at == TO_C) {                                                                            \
+            DT_UNROLL                                                                                \
+            for (size_t i = 0; i < ROWS; i++) {                                                      \
+                sum[i][0] = load(c + i * BLOCK) + sum[i][0];                                         \
+                sum[i][1] = load(c + i * BLOCK + DT_WIDTH) + sum[i][1];                              \
+            }                                                                                        \
         }                                                                                            \
         DT_UNROLL                                                                                    \
         for (size_t i = 0; i < ROWS; i++) {                                                          \
@@ -65,37 +79,41 @@ DT_INLINE size_t rows_at_once(size_t rows) {
 }
 
 DT_INLINE void multiply_rows(size_t rows, size_t depth, size_t run, stretches a, size_t a_row, stretches b,
-                             stretches soon, bool resume, float *c) {
+                             stretches soon, chain_start at, float *c) {
     switch (rows) {
 #if DT_MULTIPLY_ROWS == 6
     case 6:
-        multiply_6(depth, run, a, a_row, b, soon, resume, c);
+        multiply_6(depth, run, a, a_row, b, soon, at, c);
         break;
 #elif DT_MULTIPLY_ROWS == 8
     case 8:
-        multiply_8(depth, run, a, a_row, b, soon, resume, c);
+        multiply_8(depth, run, a, a_row, b, soon, at, c);
         break;
 #endif
     case 4:
-        multiply_4(depth, run, a, a_row, b, soon, resume, c);
+        multiply_4(depth, run, a, a_row, b, soon, at, c);
         break;
     case 2:
-        multiply_2(depth, run, a, a_row, b, soon, resume, c);
+        multiply_2(depth, run, a, a_row, b, soon, at, c);
         break;
     default:
-        multiply_1(depth, run, a, a_row, b, soon, resume, c);
+        multiply_1(depth, run, a, a_row, b, soon, at, c);
     }
 }
 
 /* The rows of the next round come into the cache meanwhile. */
-static void multiply_tiles(size_t rows, size_t depth, const float *a, size_t a_block, const float *b,
-                           const float *next, float *c) {
+static void multiply_tiles(size_t rows, size_t depth, size_t chain, const float *a, size_t a_block,
+                           const float *b, const float *next, float *c) {
     while (rows > 0) {
         size_t now = rows_at_once(rows);
         const float *soon = now == rows ? next : a + now * BLOCK;
-        multiply_rows(now, depth, BLOCK, (stretches){a, 1, a_block}, BLOCK,
-                      (stretches){b, BLOCK, (size_t)BLOCK * BLOCK},
-                      (stretches){soon, DT_MULTIPLY_ROWS, a_block}, false, c);
+        for (size_t k = 0; k < depth; k += chain) {
+            size_t steps = depth - k < chain ? depth - k : chain, block = k / BLOCK * a_block;
+            multiply_rows(now, steps, BLOCK, (stretches){a + block + k % BLOCK, 1, a_block}, BLOCK,
+                          (stretches){b + k * BLOCK, BLOCK, (size_t)BLOCK * BLOCK},
+                          (stretches){soon + block + k % BLOCK * DT_MULTIPLY_ROWS, DT_MULTIPLY_ROWS, a_block},
+                          k > 0 ? TO_C : FROM_ZERO, c);
+        }
         rows -= now;
         a += now * BLOCK;
         c += now * BLOCK;
@@ -115,7 +133,7 @@ static void multiply_channels(size_t rows, size_t depth, size_t run, const float
         if (round >= LINES)
             soon = (stretches){next_b + (round - LINES) % LINES * LINE_FLOATS, BLOCK, b_run};
         multiply_rows(now, depth, run, (stretches){a, BLOCK, a_run}, 1, (stretches){b, BLOCK, b_run}, soon,
-                      resume, c);
+                      resume ? FROM_C : FROM_ZERO, c);
         rows -= now;
         a += now;
         c += now * BLOCK;

@@ -14,8 +14,14 @@
 #include "kernels/leaf_sums.h"
 #include "kernels/winograd.h"
 
+/* Forward errors matter most: they move ReLUs across their zero. A chain of L multiply-adds errs by about
+ * 2^-25 sqrt(L / 2) of the sum, and the way back from the points enlarges that four times (F(4, 3)); F(2, 5)
+ * enlarges it far less than F(4, 5), which is left to the backward pass. With these chains the forward errors
+ * are at or below those of an implicit GEMM with chains over the whole depth (docs/performance.md). */
 enum {
-    GROUP_TILES = 32,            /* of a group: with 32 channels 4 KB for each point */
+    CHAIN_3 = 64,     /* steps of the depth in one chain of multiply-adds, forward, for kernels of 3 */
+    CHAIN_5 = 8,      /* and of 5 */
+    GROUP_TILES = 32, /* of a group: with 32 channels 4 KB for each point */
     PRODUCT_BYTES = 320 << 10,   /* of a task at a time, beside filters in the second-level cache */
     FILTER_BYTES = 4 << 20,      /* filters up to here are transformed once a call for all tasks */
     CHUNK_BYTES = 16 << 20,      /* of a tensor at the points: stays in the third-level cache */
@@ -32,26 +38,36 @@ typedef struct layout {
     size_t block, point, group; /* strides; neighbouring points are kept apart from a cache's same set */
 } layout;
 
+/* How images are cut, and how many samples share a matrix. */
+typedef struct cut {
+    dt_winograd_grid grid;
+    int group, groups_of_leaf; /* samples of a group, groups of a leaf */
+    size_t points;
+} cut;
+
 /* The products of one direction: from `depth` channels to blocks of others. */
 typedef struct direction {
+    cut cut;
     layout from;
-    size_t channels, blocks; /* of the result */
-    size_t filter_point;     /* floats of a point's filters of one block */
-    bool shared_filters;     /* transformed once for all tasks */
-    int chunk;               /* leaves that are transformed at a time */
-    size_t parts;            /* tasks of one block */
+    size_t chain;                        /* steps of the depth that go into one sum */
+    size_t channels, blocks;             /* of the result */
+    size_t filter_point;                 /* floats of a point's filters of one block */
+    bool shared_filters;                 /* transformed once for all tasks */
+    int chunk;                           /* leaves that are transformed at a time */
+    size_t parts;                        /* tasks of one block */
+    size_t product_point, product_group; /* strides of products */
+    int together;                        /* groups that a task multiplies at a time */
 } direction;
 
 struct dt_winograd {
     const dt_winograd_bodies *bodies;
-    dt_winograd_grid grid;
-    int group, groups_of_leaf; /* samples of a group, groups of a leaf */
-    size_t all_points, taps;
-    size_t product_point, product_group; /* strides of products */
-    int together;                        /* groups that a task multiplies at a time */
+    size_t taps;
     direction forward, backward;
+    bool apart;    /* the way back has points of its own, so that the input is transformed twice */
+    layout input;  /* of the input at the points of the way back */
     int strip;     /* in blocks whose filters' gradients one task works on */
-    float *kept;   /* the input at the points, [group] */
+    float *points; /* if apart, a chunk of the input at the points of the way there, [group] */
+    float *kept;   /* the input at the points of the way back, [group] */
     int32_t *mask; /* [sample][out block] of what winograd.h says */
     size_t mask_block;
 };
@@ -84,9 +100,10 @@ static const dt_winograd_bodies *bodies_of(const dt_kernels *kernels) {
 }
 
 /* As few tiles as there can be, and as many of them small as still cover the side. */
-static dt_winograd_side cut_side(int size) {
-    int tiles = (size + 3) / 4, small = smaller(tiles, 4 * tiles - size);
-    return (dt_winograd_side){size, tiles, tiles - small};
+static dt_winograd_side cut_side(dt_winograd_family family, int size) {
+    int outputs = dt_winograd_outputs(family), tiles = (size + outputs - 1) / outputs;
+    int small = dt_winograd_nests(family) ? smaller(tiles, outputs * tiles - size) : 0;
+    return (dt_winograd_side){size, outputs, tiles, tiles - small};
 }
 
 static int number_tiles(dt_winograd_grid *grid, int first, bool small_rows, bool small_columns) {
@@ -99,10 +116,10 @@ static int number_tiles(dt_winograd_grid *grid, int first, bool small_rows, bool
 }
 
 /* In this order the tiles with large rows are neighbours, and so are those with large columns. */
-static dt_winograd_grid cut_image(dt_conv_shape shape) {
-    dt_winograd_grid grid = {.kernel = shape.kernel, .points = shape.kernel + 3};
-    grid.rows = cut_side(shape.height);
-    grid.columns = cut_side(shape.width);
+static dt_winograd_grid cut_image(dt_winograd_family family, dt_conv_shape shape) {
+    dt_winograd_grid grid = {.family = family, .points = dt_winograd_points(family)};
+    grid.rows = cut_side(family, shape.height);
+    grid.columns = cut_side(family, shape.width);
     grid.positions = number_tiles(&grid, 0, true, false);
     grid.positions = number_tiles(&grid, grid.positions, false, false);
     grid.positions = number_tiles(&grid, grid.positions, false, true);
@@ -128,51 +145,67 @@ static range positions_with(const dt_winograd_grid *grid, int point) {
     return (range){0, (size_t)grid->positions};
 }
 
-static layout layout_of(const dt_winograd *w, int channels) {
+static cut cut_of(dt_winograd_family family, dt_conv_shape shape) {
+    cut c = {.grid = cut_image(family, shape), .group = DT_LEAF_SAMPLES};
+    while (c.group > 1 && c.group * c.grid.positions > GROUP_TILES)
+        c.group /= 2;
+    c.groups_of_leaf = DT_LEAF_SAMPLES / c.group;
+    c.points = (size_t)(c.grid.points * c.grid.points);
+    return c;
+}
+
+static layout layout_of(const dt_winograd *w, const cut *c, int channels) {
     size_t block = (size_t)w->bodies->block;
     layout l = {.channels = (size_t)channels, .blocks = parts_of((size_t)channels, block)};
-    l.block = (size_t)(w->grid.positions * w->group) * block;
+    l.block = (size_t)(c->grid.positions * c->group) * block;
     l.point = l.blocks * l.block + block;
-    l.group = w->all_points * l.point;
+    l.group = c->points * l.point;
     return l;
 }
 
-static direction direction_of(const dt_winograd *w, int threads, int from, int to) {
-    direction d = {.from = layout_of(w, from), .channels = (size_t)to};
+static direction direction_of(const dt_winograd *w, cut c, int threads, int from, int to) {
+    direction d = {.cut = c, .from = layout_of(w, &c, from), .channels = (size_t)to};
     size_t block = (size_t)w->bodies->block, wanted = (size_t)(threads * TASKS_PER_THREAD);
-    size_t leaf_bytes = d.from.group * (size_t)w->groups_of_leaf * sizeof(float);
+    size_t leaf_bytes = d.from.group * (size_t)c.groups_of_leaf * sizeof(float);
     d.blocks = parts_of((size_t)to, block);
     d.filter_point = (d.from.channels + 1) * block;
     d.shared_filters =
-        d.blocks < wanted || w->all_points * d.filter_point * d.blocks * sizeof(float) <= FILTER_BYTES;
+        d.blocks < wanted || c.points * d.filter_point * d.blocks * sizeof(float) <= FILTER_BYTES;
     d.chunk = (int)larger(1, (d.shared_filters ? SMALL_CHUNK_BYTES : CHUNK_BYTES) / leaf_bytes);
     d.parts = parts_of(wanted, d.blocks);
+    d.product_point = (size_t)(c.grid.positions * c.group + 1) * block;
+    d.product_group = c.points * d.product_point;
+    d.together = (int)larger(1, PRODUCT_BYTES / (d.product_group * sizeof(float)));
     return d;
+}
+
+/* In blocks of a strip: few enough to leave each thread its tasks. */
+static int strip_of(const dt_winograd *w, int threads) {
+    const direction *d = &w->backward;
+    int strip = STRIP, wanted = threads * TASKS_PER_THREAD;
+    if (d->cut.points * d->from.block * (size_t)d->cut.groups_of_leaf * sizeof(float) > SLICE_BYTES)
+        return 1;
+    while (strip > 1 && (int)(w->forward.blocks * parts_of(d->blocks, (size_t)strip)) < wanted)
+        strip--;
+    return strip;
 }
 
 /* Everything but the pointers. */
 static dt_winograd plan_of(const dt_conv_config *config) {
-    dt_winograd w = {.bodies = bodies_of(config->kernels), .grid = cut_image(config->shape)};
-    size_t block = (size_t)w.bodies->block;
+    dt_winograd w = {.bodies = bodies_of(config->kernels)};
+    dt_conv_shape shape = config->shape;
+    dt_winograd_family there = shape.kernel == 3 ? DT_WINOGRAD_4_3 : DT_WINOGRAD_2_5;
+    dt_winograd_family back = shape.kernel == 3 ? DT_WINOGRAD_4_3 : DT_WINOGRAD_4_5;
     int threads = dt_team_size(config->kernels->team);
-    w.strip = 1;
-    w.group = DT_LEAF_SAMPLES;
-    while (w.group > 1 && w.group * w.grid.positions > GROUP_TILES)
-        w.group /= 2;
-    w.groups_of_leaf = DT_LEAF_SAMPLES / w.group;
-    w.all_points = (size_t)(w.grid.points * w.grid.points);
-    w.taps = (size_t)(config->shape.kernel * config->shape.kernel);
-    w.product_point = (size_t)(w.grid.positions * w.group + 1) * block;
-    w.product_group = w.all_points * w.product_point;
-    w.together = (int)larger(1, PRODUCT_BYTES / (w.product_group * sizeof(float)));
-    w.forward = direction_of(&w, threads, config->shape.in_channels, config->shape.out_channels);
-    w.backward = direction_of(&w, threads, config->shape.out_channels, config->shape.in_channels);
-    if (w.all_points * w.backward.from.block * (size_t)w.groups_of_leaf * sizeof(float) <= SLICE_BYTES)
-        w.strip = STRIP;
-    while (w.strip > 1 && (int)(w.forward.blocks * parts_of(w.backward.blocks, (size_t)w.strip)) <
-                              threads * TASKS_PER_THREAD)
-        w.strip--;
-    w.mask_block = block * (size_t)config->shape.height;
+    w.taps = (size_t)(shape.kernel * shape.kernel);
+    w.forward = direction_of(&w, cut_of(there, shape), threads, shape.in_channels, shape.out_channels);
+    w.backward = direction_of(&w, cut_of(back, shape), threads, shape.out_channels, shape.in_channels);
+    w.forward.chain = shape.kernel == 3 ? CHAIN_3 : CHAIN_5;
+    w.backward.chain = w.backward.from.channels;
+    w.apart = there != back;
+    w.input = layout_of(&w, &w.backward.cut, shape.in_channels);
+    w.strip = strip_of(&w, threads);
+    w.mask_block = (size_t)w.bodies->block * (size_t)shape.height;
     return w;
 }
 
@@ -185,9 +218,14 @@ static bool can(const dt_kernels *kernels, dt_conv_shape shape) {
 static void lay_out(dt_conv *conv, dt_arena *arena) {
     const dt_conv_config *config = &conv->config;
     dt_winograd plan = plan_of(config), *w = dt_arena_take(arena, sizeof plan);
-    int leaves = smaller(plan.forward.chunk, dt_leaves_count(config->samples));
-    leaves = config->leaves > leaves ? config->leaves : leaves;
-    plan.kept = dt_arena_take_floats(arena, (size_t)(leaves * plan.groups_of_leaf) * plan.forward.from.group);
+    const cut *there = &plan.forward.cut, *back = &plan.backward.cut;
+    int leaves = config->leaves, chunk = smaller(plan.forward.chunk, dt_leaves_count(config->samples));
+    if (plan.apart)
+        plan.points =
+            dt_arena_take_floats(arena, (size_t)(chunk * there->groups_of_leaf) * plan.forward.from.group);
+    else
+        leaves = leaves > chunk ? leaves : chunk;
+    plan.kept = dt_arena_take_floats(arena, (size_t)(leaves * back->groups_of_leaf) * plan.input.group);
     plan.mask = dt_arena_take(arena, (size_t)(config->leaves * DT_LEAF_SAMPLES) * plan.backward.from.blocks *
                                          plan.mask_block * sizeof *plan.mask);
     if (w)
@@ -204,8 +242,8 @@ typedef struct shared_pieces {
     float *stacks; /* [pair of blocks][height][tap][block][block], where leaves come in several chunks */
 } shared_pieces;
 
-static size_t filters_floats(const dt_winograd *w, const direction *d) {
-    return d->shared_filters ? w->all_points * d->filter_point * d->blocks : 0;
+static size_t filters_floats(const direction *d) {
+    return d->shared_filters ? d->cut.points * d->filter_point * d->blocks : 0;
 }
 
 static size_t stack_floats(const dt_winograd *w, int leaves) {
@@ -219,11 +257,11 @@ static shared_pieces take_shared(dt_arena *arena, const dt_winograd *w, int leav
     size_t bias_row = w->backward.from.blocks * (size_t)w->bodies->block;
     size_t pairs = w->forward.blocks * w->backward.blocks;
     pieces.filters =
-        dt_arena_take_floats(arena, larger(filters_floats(w, &w->forward), filters_floats(w, &w->backward)));
+        dt_arena_take_floats(arena, larger(filters_floats(&w->forward), filters_floats(&w->backward)));
     if (leaves == 0)
         return pieces;
-    pieces.gradient =
-        dt_arena_take_floats(arena, (size_t)(chunk * w->groups_of_leaf) * w->backward.from.group);
+    pieces.gradient = dt_arena_take_floats(arena, (size_t)(chunk * w->backward.cut.groups_of_leaf) *
+                                                      w->backward.from.group);
     pieces.bias = dt_arena_take_floats(arena, (size_t)(chunk * DT_LEAF_SAMPLES) * bias_row);
     pieces.bias_spare =
         dt_arena_take_floats(arena, (size_t)(dt_leaf_sums_spares(leaves) * DT_LEAF_SAMPLES) * bias_row);
@@ -240,9 +278,9 @@ typedef struct product_pieces {
 static product_pieces take_product(dt_arena *arena, const dt_winograd *w, const direction *d) {
     size_t block = (size_t)w->bodies->block;
     product_pieces pieces;
-    pieces.filters = dt_arena_take_floats(arena, d->shared_filters ? 0 : w->all_points * d->filter_point);
+    pieces.filters = dt_arena_take_floats(arena, d->shared_filters ? 0 : d->cut.points * d->filter_point);
     pieces.taps = dt_arena_take_floats(arena, w->taps * block * block);
-    pieces.products = dt_arena_take_floats(arena, (size_t)w->together * w->product_group);
+    pieces.products = dt_arena_take_floats(arena, (size_t)d->together * d->product_group);
     return pieces;
 }
 
@@ -257,7 +295,7 @@ static size_t sums_point(const dt_winograd *w) {
 
 static strip_pieces take_strip(dt_arena *arena, const dt_winograd *w, int leaves) {
     strip_pieces pieces;
-    pieces.sums = dt_arena_take_floats(arena, w->all_points * sums_point(w));
+    pieces.sums = dt_arena_take_floats(arena, w->backward.cut.points * sums_point(w));
     pieces.stacks =
         dt_arena_take_floats(arena, (size_t)w->strip * stack_floats(w, smaller(leaves, w->backward.chunk)));
     return pieces;
@@ -278,13 +316,13 @@ static dt_status reserve(const dt_conv_config *config) {
                           larger(forward.used, larger(backward.used, strip.used)) / sizeof(float)});
 }
 
-/* One call. Chunks of leaves follow one another; `first` and `leaves` are the present one's. */
+/* One call. Chunks of leaves follow one another; what begins with `chunk` is the present one's. */
 typedef struct winograd_call {
     const dt_kernels *kernels;
     const dt_winograd *w;
     const direction *d;
     dt_conv_shape shape;
-    int samples, first_group, groups;
+    int samples, chunk_sample, chunk_samples, chunk_leaf, chunk_leaves;
     const float *weights;
     float *points; /* [group of the chunk] */
     shared_pieces shared;
@@ -296,13 +334,28 @@ typedef struct winograd_call {
     float *dx;
     const float *kept;
     const dt_leaf_plan *plan;
-    int first_leaf, leaves;
     dt_root_sink dweights;
     int product_tasks;
 } winograd_call;
 
-static int group_samples(const winograd_call *call, int group) {
-    return smaller(call->w->group, call->samples - (call->first_group + group) * call->w->group);
+static void begin_chunk(winograd_call *call, int leaf, int leaves) {
+    call->chunk_leaf = leaf;
+    call->chunk_leaves = leaves;
+    call->chunk_sample = leaf * DT_LEAF_SAMPLES;
+    call->chunk_samples = smaller(leaves * DT_LEAF_SAMPLES, call->samples - call->chunk_sample);
+}
+
+static int chunk_groups(const winograd_call *call, const cut *c) {
+    return (int)parts_of((size_t)call->chunk_samples, (size_t)c->group);
+}
+
+static int group_samples(const winograd_call *call, const cut *c, int group) {
+    return smaller(c->group, call->chunk_samples - group * c->group);
+}
+
+/* Sample i of a group of the chunk, in the batch. */
+static size_t sample_of(const winograd_call *call, const cut *c, int group, int i) {
+    return (size_t)(call->chunk_sample + group * c->group + i);
 }
 
 /* Where the values of sample `sample` of a group with n samples stand. */
@@ -317,25 +370,39 @@ static dt_winograd_pixels pixels_of(const dt_winograd *w, size_t channels, size_
     return (dt_winograd_pixels){channels, (int)least(floats, channels - block * floats)};
 }
 
+/* Where the chunk's input goes to. */
+typedef struct input_target {
+    const winograd_call *call;
+    const cut *cut;
+    const layout *layout;
+    float *points;
+} input_target;
+
 static void transform_input(void *context, int task, int worker) {
-    const winograd_call *call = context;
+    const input_target *target = context;
+    const winograd_call *call = target->call;
     const dt_winograd *w = call->w;
-    const layout *l = &w->forward.from;
-    int group = task / (int)l->blocks, n = group_samples(call, group);
+    const layout *l = target->layout;
+    int group = task / (int)l->blocks, n = group_samples(call, target->cut, group);
     size_t block = (size_t)task % l->blocks, first = block * (size_t)w->bodies->block;
     size_t pixels = (size_t)(call->shape.height * call->shape.width);
-    float *to = call->points + (size_t)group * l->group + block * l->block;
+    float *to = target->points + (size_t)group * l->group + block * l->block;
     (void)worker;
     for (int i = 0; i < n; i++) {
-        size_t sample = (size_t)((call->first_group + group) * w->group + i);
         dt_conv_input input = call->input;
-        input.x += sample * pixels * l->channels + first;
+        input.x += sample_of(call, target->cut, group, i) * pixels * l->channels + first;
         if (input.scale && !input.by_rows) {
             input.scale += first;
             input.shift += first;
         }
-        w->bodies->input(&w->grid, pixels_of(w, l->channels, block), input, place_of(w, to, l->point, i, n));
+        w->bodies->input(&target->cut->grid, pixels_of(w, l->channels, block), input,
+                         place_of(w, to, l->point, i, n));
     }
+}
+
+static void transform_inputs(const winograd_call *call, const cut *c, const layout *l, float *points) {
+    input_target target = {call, c, l, points};
+    dt_team_run(call->kernels->team, chunk_groups(call, c) * (int)l->blocks, transform_input, &target);
 }
 
 /* Into the cache: short pieces of many rows, which no hardware foresees. */
@@ -354,7 +421,7 @@ static void transform_filters(const winograd_call *call, size_t block, size_t fi
     size_t in = (size_t)call->shape.in_channels, out = (size_t)call->shape.out_channels;
     int channels = (int)least(floats, d->channels - column);
     if (d == &w->forward) {
-        w->bodies->filter(&w->grid, rows, channels, call->weights + first * out + column, in * out, out,
+        w->bodies->filter(&d->cut.grid, rows, channels, call->weights + first * out + column, in * out, out,
                           to + first * floats, d->filter_point);
         return;
     }
@@ -368,7 +435,7 @@ static void transform_filters(const winograd_call *call, size_t block, size_t fi
             call->kernels->bodies->pack_transposed(count, floats, (size_t)channels, from, out,
                                                    taps + tap * floats * floats);
         }
-        w->bodies->filter(&w->grid, count, channels, taps, floats * floats, floats, to + first * floats,
+        w->bodies->filter(&d->cut.grid, count, channels, taps, floats * floats, floats, to + first * floats,
                           d->filter_point);
     }
 }
@@ -381,7 +448,7 @@ static void transform_shared_filters(void *context, int task, int worker) {
     dt_arena arena = {.base = (char *)dt_worker_scratch(call->kernels, worker)};
     product_pieces pieces = take_product(&arena, call->w, d);
     transform_filters(call, block, first, least(FILTER_ROWS, d->from.channels - first), pieces.taps,
-                      call->shared.filters + block * call->w->all_points * d->filter_point);
+                      call->shared.filters + block * d->cut.points * d->filter_point);
 }
 
 /* What stands at a point for group `group` of the chunk: the first of its tiles, and their number. */
@@ -390,8 +457,9 @@ typedef struct tiles {
 } tiles;
 
 static tiles tiles_at(const winograd_call *call, size_t point, int group) {
-    range valid = positions_with(&call->w->grid, (int)point);
-    size_t n = (size_t)group_samples(call, group);
+    const cut *c = &call->d->cut;
+    range valid = positions_with(&c->grid, (int)point);
+    size_t n = (size_t)group_samples(call, c, group);
     return (tiles){valid.first * n, valid.count * n};
 }
 
@@ -404,38 +472,38 @@ static const float *values_at(const winograd_call *call, size_t point, int group
 /* All points' products of a few groups. */
 static void multiply_groups(const winograd_call *call, int first, int groups, const float *filters,
                             float *products) {
-    const dt_winograd *w = call->w;
-    const layout *l = &call->d->from;
-    size_t floats = (size_t)w->bodies->block;
-    for (size_t point = 0; point < w->all_points; point++)
+    const direction *d = call->d;
+    size_t floats = (size_t)call->w->bodies->block;
+    for (size_t point = 0; point < d->cut.points; point++)
         for (int group = 0; group < groups; group++) {
             bool last = group + 1 == groups;
-            size_t next_point = least(point + last, w->all_points - 1);
+            size_t next_point = least(point + last, d->cut.points - 1);
             tiles valid = tiles_at(call, point, first + group);
-            w->bodies->multiply_tiles(valid.count, l->channels, values_at(call, point, first + group),
-                                      l->block, filters + point * call->d->filter_point,
-                                      values_at(call, next_point, first + (last ? 0 : group + 1)),
-                                      products + (size_t)group * w->product_group + point * w->product_point +
-                                          valid.first * floats);
+            call->w->bodies->multiply_tiles(valid.count, d->from.channels, d->chain,
+                                            values_at(call, point, first + group), d->from.block,
+                                            filters + point * d->filter_point,
+                                            values_at(call, next_point, first + (last ? 0 : group + 1)),
+                                            products + (size_t)group * d->product_group +
+                                                point * d->product_point + valid.first * floats);
         }
 }
 
 static void finish_group(const winograd_call *call, int group, size_t block, float *products) {
     const dt_winograd *w = call->w;
     const direction *d = call->d;
-    int n = group_samples(call, group);
+    int n = group_samples(call, &d->cut, group);
     size_t column = block * (size_t)w->bodies->block;
     size_t pixels = (size_t)(call->shape.height * call->shape.width);
     size_t out_pixels = (size_t)(dt_conv_out_height(call->shape) * dt_conv_out_width(call->shape));
     for (int i = 0; i < n; i++) {
-        size_t sample = (size_t)((call->first_group + group) * w->group + i);
-        dt_winograd_place from = place_of(w, products, w->product_point, i, n);
+        size_t sample = sample_of(call, &d->cut, group, i);
+        dt_winograd_place from = place_of(w, products, d->product_point, i, n);
         if (d == &w->backward) {
-            w->bodies->input_gradient(&w->grid, pixels_of(w, d->channels, block), from,
+            w->bodies->input_gradient(&d->cut.grid, pixels_of(w, d->channels, block), from,
                                       call->dx + sample * pixels * d->channels + column);
             continue;
         }
-        w->bodies->output(&w->grid, pixels_of(w, d->channels, block), from, call->shape.pool,
+        w->bodies->output(&d->cut.grid, pixels_of(w, d->channels, block), from, call->shape.pool,
                           call->bias + column,
                           call->mask ? call->mask + (sample * d->blocks + block) * w->mask_block : NULL,
                           call->y + sample * out_pixels * d->channels + column);
@@ -452,15 +520,16 @@ static void multiply_block(void *context, int task, int worker) {
     product_pieces pieces = take_product(&arena, w, d);
     long group, end;
     if (d->shared_filters)
-        pieces.filters = call->shared.filters + block * w->all_points * d->filter_point;
+        pieces.filters = call->shared.filters + block * d->cut.points * d->filter_point;
     else
         transform_filters(call, block, 0, d->from.channels, pieces.taps, pieces.filters);
-    dt_team_split(call->groups, w->together, (int)((size_t)task % d->parts), (int)d->parts, &group, &end);
-    for (; group < end; group += w->together) {
-        int groups = smaller(w->together, (int)(end - group));
+    dt_team_split(chunk_groups(call, &d->cut), d->together, (int)((size_t)task % d->parts), (int)d->parts,
+                  &group, &end);
+    for (; group < end; group += d->together) {
+        int groups = smaller(d->together, (int)(end - group));
         multiply_groups(call, (int)group, groups, pieces.filters, pieces.products);
         for (int i = 0; i < groups; i++)
-            finish_group(call, (int)group + i, block, pieces.products + (size_t)i * w->product_group);
+            finish_group(call, (int)group + i, block, pieces.products + (size_t)i * d->product_group);
     }
 }
 
@@ -485,18 +554,22 @@ static void forward(dt_conv *conv, int samples, dt_conv_input input, const float
                     bool keep, float *y) {
     winograd_call call = begin_call(conv, samples, weights);
     const dt_winograd *w = call.w;
-    int groups = (int)parts_of((size_t)samples, (size_t)w->group),
-        chunk = w->forward.chunk * w->groups_of_leaf;
+    int leaves = dt_leaves_count(samples);
+    size_t kept_leaf = (size_t)w->backward.cut.groups_of_leaf * w->input.group;
     call.d = &w->forward;
     call.input = input;
     call.bias = bias;
     call.mask = keep ? w->mask : NULL;
     call.y = y;
     prepare_filters(&call);
-    for (; call.first_group < groups; call.first_group += chunk) {
-        call.groups = smaller(chunk, groups - call.first_group);
-        call.points = w->kept + (keep ? (size_t)call.first_group * w->forward.from.group : 0);
-        dt_team_run(call.kernels->team, call.groups * (int)w->forward.from.blocks, transform_input, &call);
+    for (int leaf = 0; leaf < leaves; leaf += w->forward.chunk) {
+        float *kept = w->kept + (keep ? (size_t)leaf * kept_leaf : 0);
+        begin_chunk(&call, leaf, smaller(w->forward.chunk, leaves - leaf));
+        if (keep || !w->apart)
+            transform_inputs(&call, &w->backward.cut, &w->input, kept);
+        if (w->apart)
+            transform_inputs(&call, &w->forward.cut, &w->forward.from, w->points);
+        call.points = w->apart ? w->points : kept;
         dt_team_run(call.kernels->team, (int)(w->forward.blocks * w->forward.parts), multiply_block, &call);
     }
 }
@@ -505,15 +578,15 @@ static void transform_gradient(void *context, int task, int worker) {
     const winograd_call *call = context;
     const dt_winograd *w = call->w;
     const layout *l = &w->backward.from;
-    int group = task / (int)l->blocks, n = group_samples(call, group);
+    const cut *c = &w->backward.cut;
+    int group = task / (int)l->blocks, n = group_samples(call, c, group);
     size_t block = (size_t)task % l->blocks, floats = (size_t)w->bodies->block;
     size_t out_pixels = (size_t)(dt_conv_out_height(call->shape) * dt_conv_out_width(call->shape));
     float *to = call->points + (size_t)group * l->group + block * l->block;
     (void)worker;
     for (int i = 0; i < n; i++) {
-        size_t in_chunk = (size_t)(group * w->group + i);
-        size_t sample = (size_t)(call->first_group * w->group) + in_chunk;
-        w->bodies->gradient(&w->grid, pixels_of(w, l->channels, block), call->shape.pool,
+        size_t in_chunk = (size_t)(group * c->group + i), sample = sample_of(call, c, group, i);
+        w->bodies->gradient(&c->grid, pixels_of(w, l->channels, block), call->shape.pool,
                             call->mask + (sample * l->blocks + block) * w->mask_block,
                             call->dy + sample * out_pixels * l->channels + block * floats,
                             call->shared.bias + (in_chunk * l->blocks + block) * floats,
@@ -525,10 +598,10 @@ static void transform_gradient(void *context, int task, int worker) {
 static void multiply_leaf_point(const winograd_call *call, int samples, size_t point, size_t rows,
                                 const float *a, const float *b, float *sums) {
     const dt_winograd *w = call->w;
-    const layout *in = &w->forward.from, *out = &w->backward.from;
-    size_t floats = (size_t)w->bodies->block, group = (size_t)w->group;
+    const layout *in = &w->input, *out = &w->backward.from;
+    size_t floats = (size_t)w->bodies->block, group = (size_t)w->backward.cut.group;
     size_t whole = (size_t)samples / group, rest = (size_t)samples % group;
-    range valid = positions_with(&w->grid, (int)point);
+    range valid = positions_with(&w->backward.cut.grid, (int)point);
     size_t run = valid.count * group, skipped = valid.first * group * floats;
     if (whole > 0)
         w->bodies->multiply_channels(rows, whole * run, run, a + skipped, in->group, b + skipped, out->group,
@@ -545,12 +618,13 @@ static void multiply_leaf_point(const winograd_call *call, int samples, size_t p
 static void multiply_leaf(const winograd_call *call, int leaf, size_t in_block, size_t out_block, size_t rows,
                           float *sums) {
     const dt_winograd *w = call->w;
-    const layout *in = &w->forward.from, *out = &w->backward.from;
-    int samples = dt_leaf_sums_samples(call->plan, call->first_leaf + leaf);
-    size_t first = (size_t)(leaf * w->groups_of_leaf);
-    const float *a = call->kept + ((size_t)call->first_group + first) * in->group + in_block * in->block;
+    const layout *in = &w->input, *out = &w->backward.from;
+    int samples = dt_leaf_sums_samples(call->plan, call->chunk_leaf + leaf);
+    size_t groups = (size_t)w->backward.cut.groups_of_leaf, first = (size_t)leaf * groups;
+    const float *a =
+        call->kept + ((size_t)call->chunk_leaf * groups + first) * in->group + in_block * in->block;
     const float *b = call->points + first * out->group + out_block * out->block;
-    for (size_t point = 0; point < w->all_points; point++)
+    for (size_t point = 0; point < w->backward.cut.points; point++)
         multiply_leaf_point(call, samples, point, rows, a + point * in->point, b + point * out->point,
                             sums + point * sums_point(w));
 }
@@ -581,29 +655,29 @@ static void gradient_leaf(const winograd_call *call, int leaf, int height, size_
                           float *sums, float *stack) {
     const dt_winograd *w = call->w;
     size_t floats = (size_t)w->bodies->block, slot = w->taps * floats * floats;
-    size_t rows = least(floats, w->forward.from.channels - in_block * floats);
+    size_t rows = least(floats, w->input.channels - in_block * floats);
     multiply_leaf(call, leaf, in_block, out_block, rows, sums);
-    w->bodies->filter_gradient(&w->grid, rows, sums, sums_point(w),
-                               call->plan->merges[call->first_leaf + leaf], stack + (size_t)height * slot);
-    if (call->first_leaf + leaf + 1 == call->plan->leaves)
+    w->bodies->filter_gradient(&w->backward.cut.grid, rows, sums, sums_point(w),
+                               call->plan->merges[call->chunk_leaf + leaf], stack + (size_t)height * slot);
+    if (call->chunk_leaf + leaf + 1 == call->plan->leaves)
         store_roots(call, in_block, out_block, rows, stack);
 }
 
 /* The filters' gradients of one out block and a strip of in blocks, from the chunk's leaves. */
 static void gradient_strip(const winograd_call *call, int strip, int worker) {
     const dt_winograd *w = call->w;
-    size_t in_blocks = w->forward.from.blocks, strips = parts_of(in_blocks, (size_t)w->strip);
+    size_t in_blocks = w->input.blocks, strips = parts_of(in_blocks, (size_t)w->strip);
     size_t out_block = (size_t)strip / strips, first = (size_t)strip % strips * (size_t)w->strip;
     size_t stride = stack_floats(w, call->plan->leaves);
     dt_arena arena = {.base = (char *)dt_worker_scratch(call->kernels, worker)};
     strip_pieces pieces = take_strip(&arena, w, call->plan->leaves);
-    if (call->leaves < call->plan->leaves)
+    if (call->chunk_leaves < call->plan->leaves)
         pieces.stacks = call->shared.stacks + (out_block * in_blocks + first) * stride;
-    int height = stack_height(call->plan, call->first_leaf);
-    for (int leaf = 0; leaf < call->leaves; leaf++) {
+    int height = stack_height(call->plan, call->chunk_leaf);
+    for (int leaf = 0; leaf < call->chunk_leaves; leaf++) {
         for (size_t i = 0; i < (size_t)w->strip && first + i < in_blocks; i++)
             gradient_leaf(call, leaf, height, first + i, out_block, pieces.sums, pieces.stacks + i * stride);
-        height += 1 - call->plan->merges[call->first_leaf + leaf];
+        height += 1 - call->plan->merges[call->chunk_leaf + leaf];
     }
 }
 
@@ -618,14 +692,15 @@ static void backward_task(void *context, int task, int worker) {
 /* Sums the samples of each leaf of the chunk and pushes the leaves. */
 static void push_bias(dt_kernels *kernels, const winograd_call *call, dt_root_sink dbias) {
     size_t row = call->w->backward.from.blocks * (size_t)call->w->bodies->block;
-    for (int leaf = 0; leaf < call->leaves; leaf++) {
+    for (int leaf = 0; leaf < call->chunk_leaves; leaf++) {
         float *sum = call->shared.bias + (size_t)(leaf * DT_LEAF_SAMPLES) * row;
-        int samples = dt_leaf_sums_samples(call->plan, call->first_leaf + leaf);
+        int samples = dt_leaf_sums_samples(call->plan, call->chunk_leaf + leaf);
         for (int i = 1; i < samples; i++)
             kernels->bodies->add_to(row, sum + (size_t)i * row, sum);
     }
-    dt_leaf_sums_push(kernels, call->plan, call->first_leaf, call->leaves, (size_t)call->shape.out_channels,
-                      row * DT_LEAF_SAMPLES, call->shared.bias, dbias, call->shared.bias_spare);
+    dt_leaf_sums_push(kernels, call->plan, call->chunk_leaf, call->chunk_leaves,
+                      (size_t)call->shape.out_channels, row * DT_LEAF_SAMPLES, call->shared.bias, dbias,
+                      call->shared.bias_spare);
 }
 
 static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input input, float *dy,
@@ -648,14 +723,10 @@ static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input inpu
     int strips = (int)(w->forward.blocks * parts_of(w->backward.blocks, (size_t)w->strip));
     if (dx)
         prepare_filters(&call);
-    for (; call.first_leaf < plan->leaves; call.first_leaf += w->backward.chunk) {
-        call.leaves = smaller(w->backward.chunk, plan->leaves - call.first_leaf);
-        call.first_group = call.first_leaf * w->groups_of_leaf;
-        int samples =
-            smaller(call.leaves * DT_LEAF_SAMPLES, plan->samples - call.first_leaf * DT_LEAF_SAMPLES);
-        call.groups = (int)parts_of((size_t)samples, (size_t)w->group);
-        dt_team_run(call.kernels->team, call.groups * (int)w->backward.from.blocks, transform_gradient,
-                    &call);
+    for (int leaf = 0; leaf < plan->leaves; leaf += w->backward.chunk) {
+        begin_chunk(&call, leaf, smaller(w->backward.chunk, plan->leaves - leaf));
+        dt_team_run(call.kernels->team, chunk_groups(&call, &w->backward.cut) * (int)w->backward.from.blocks,
+                    transform_gradient, &call);
         dt_team_run(call.kernels->team, call.product_tasks + strips, backward_task, &call);
         push_bias(conv->config.kernels, &call, dbias);
     }

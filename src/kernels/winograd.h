@@ -18,23 +18,46 @@
 
 enum {
     DT_WINOGRAD_SIDE = 32, /* the largest image */
-    DT_WINOGRAD_TILES = DT_WINOGRAD_SIDE / 4,
+    DT_WINOGRAD_TILES = DT_WINOGRAD_SIDE / 2,
     DT_WINOGRAD_POINTS = 8
 };
 
-/* Tiles of one side: the first `large` have 4 outputs, the others 3; the last may overhang the image. */
+/* F(m, r): m outputs a side, of a filter with r taps. */
+typedef enum dt_winograd_family { DT_WINOGRAD_4_3, DT_WINOGRAD_4_5, DT_WINOGRAD_2_5 } dt_winograd_family;
+
+static inline int dt_winograd_taps(dt_winograd_family family) {
+    return family == DT_WINOGRAD_4_3 ? 3 : 5;
+}
+
+static inline int dt_winograd_outputs(dt_winograd_family family) {
+    return family == DT_WINOGRAD_2_5 ? 2 : 4;
+}
+
+/* Points of a side. */
+static inline int dt_winograd_points(dt_winograd_family family) {
+    return dt_winograd_outputs(family) + dt_winograd_taps(family) - 1;
+}
+
+/* Whether there are tiles with one output less, without point DROP. */
+static inline bool dt_winograd_nests(dt_winograd_family family) {
+    return family != DT_WINOGRAD_2_5;
+}
+
+/* Tiles of one side: the first `large` have all outputs, the others one less; the last may overhang the
+ * image. */
 typedef struct dt_winograd_side {
-    int size, tiles, large;
+    int size, outputs, tiles, large;
 } dt_winograd_side;
 
 /* The first output of tile `tile`. */
 static inline int dt_winograd_start(const dt_winograd_side *side, int tile) {
-    return tile <= side->large ? 4 * tile : 3 * tile + side->large;
+    return tile <= side->large ? side->outputs * tile : (side->outputs - 1) * tile + side->large;
 }
 
 /* How an image is cut. */
 typedef struct dt_winograd_grid {
-    int kernel, points; /* of one side */
+    dt_winograd_family family;
+    int points; /* of one side */
     dt_winograd_side rows, columns;
     int positions;                                      /* tiles of an image */
     int position[DT_WINOGRAD_TILES][DT_WINOGRAD_TILES]; /* of the tile in a row and column, in their order */
@@ -56,11 +79,11 @@ typedef struct dt_winograd_pixels {
 typedef struct dt_winograd_bodies {
     int block; /* channels of a block */
 
-    /* c [rows][block] = a b, with the same chain over depth for each element. a has rows of blocks: element
-     * (row, k) at a + k / block * a_block + row * block + k % block. b [depth][block]. next: the a of the
-     * next call. */
-    void (*multiply_tiles)(size_t rows, size_t depth, const float *a, size_t a_block, const float *b,
-                           const float *next, float *c);
+    /* c [rows][block] = a b. For each element of c chains over `chain` steps of the depth, a multiple or a
+     * divisor of the block, are added in their order. a has rows of blocks: element (row, k) at
+     * a + k / block * a_block + row * block + k % block. b [depth][block]. next: the a of the next call. */
+    void (*multiply_tiles)(size_t rows, size_t depth, size_t chain, const float *a, size_t a_block,
+                           const float *b, const float *next, float *c);
 
     /* c [rows][block] = a^T b, or with resume c += a^T b. Of a and b [depth][block] stretches of `run` rows
      * stand a_run and b_run floats apart. next_a, next_b: those of the next call. */

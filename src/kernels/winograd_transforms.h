@@ -240,4 +240,39 @@ DT_INLINE void input_gradient_3_5(const vector *d, vector *o) {
     o[6] = d[7];
 }
 
+/* Points 0, 2/3, -2/3, 3/2, -3/2, infinity. */
+
+DT_INLINE void filter_2_5(const vector *d, vector *o) {
+    o[0] = d[0];
+    vector even1 = -(81.0f / 130.0f) * d[0] - (18.0f / 65.0f) * d[2] - (8.0f / 65.0f) * d[4];
+    vector odd1 = d[3] + (9.0f / 4.0f) * d[1];
+    o[1] = even1 - (12.0f / 65.0f) * odd1;
+    o[2] = even1 + (12.0f / 65.0f) * odd1;
+    vector even3 = (8.0f / 65.0f) * d[0] + (18.0f / 65.0f) * d[2] + (81.0f / 130.0f) * d[4];
+    vector odd3 = d[3] + (4.0f / 9.0f) * d[1];
+    o[3] = even3 + (27.0f / 65.0f) * odd3;
+    o[4] = even3 - (27.0f / 65.0f) * odd3;
+    o[5] = d[4];
+}
+
+DT_INLINE void input_2_5(const vector *d, vector *o) {
+    o[0] = d[0] - (97.0f / 36.0f) * d[2] + d[4];
+    vector even1 = d[4] - (9.0f / 4.0f) * d[2];
+    vector odd1 = d[3] - (9.0f / 4.0f) * d[1];
+    o[1] = even1 + (2.0f / 3.0f) * odd1;
+    o[2] = even1 - (2.0f / 3.0f) * odd1;
+    vector even3 = d[4] - (4.0f / 9.0f) * d[2];
+    vector odd3 = d[3] - (4.0f / 9.0f) * d[1];
+    o[3] = even3 + (3.0f / 2.0f) * odd3;
+    o[4] = even3 - (3.0f / 2.0f) * odd3;
+    o[5] = d[1] - (97.0f / 36.0f) * d[3] + d[5];
+}
+
+DT_INLINE void output_2_5(const vector *d, vector *o) {
+    vector sum1 = d[1] + d[2], difference1 = d[1] - d[2];
+    vector sum3 = d[3] + d[4], difference3 = d[3] - d[4];
+    o[0] = d[0] + sum1 + sum3;
+    o[1] = d[5] + (2.0f / 3.0f) * difference1 + (3.0f / 2.0f) * difference3;
+}
+
 #endif

@@ -20,7 +20,7 @@ static void run_one(const dt_kernels_config *config, bodies_check check, void *c
 }
 
 void bodies_run(bodies_check check, void *context) {
-    const dt_engine engines[] = {DT_ENGINE_REFERENCE, DT_ENGINE_BLAS, DT_ENGINE_WINOGRAD, DT_ENGINE_AUTO};
+    const dt_engine engines[] = {DT_ENGINE_REFERENCE, DT_ENGINE_BLAS, DT_ENGINE_DIRECT, DT_ENGINE_AUTO};
     dt_team *team;
     assert_ok(dt_team_create(THREADS, &team));
     for (int engine = 0; engine < 4; engine++)

@@ -439,9 +439,9 @@ static void test_automatic_choice(void **state) {
     (void)state;
     for (dt_engine engine = DT_ENGINE_AUTO; engine <= DT_ENGINE_REFERENCE; engine++) {
         rig r = rig_open(DT_ISA_BEST, engine, 1, NULL, NULL, 1);
-        bool fast = engine == DT_ENGINE_AUTO || engine == DT_ENGINE_WINOGRAD;
+        bool fast = engine == DT_ENGINE_AUTO || engine == DT_ENGINE_DIRECT;
         check_choice(r, first, fast ? DT_CONV_DIRECT : DT_CONV_PASSES);
-        check_choice(r, middle, engine == DT_ENGINE_WINOGRAD ? DT_CONV_WINOGRAD : DT_CONV_PASSES);
+        check_choice(r, middle, engine == DT_ENGINE_AUTO ? DT_CONV_WINOGRAD : DT_CONV_PASSES);
         check_choice(r, pointwise, DT_CONV_PASSES);
         dt_conv_config impossible = {.kernels = r.kernels, .shape = middle, .method = DT_CONV_DIRECT};
         dt_conv *conv;

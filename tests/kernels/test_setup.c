@@ -12,7 +12,7 @@ static void test_names(void **state) {
     assert_string_equal(dt_isa_name(DT_ISA_AVX2), "avx2");
     assert_string_equal(dt_isa_name(DT_ISA_AVX512), "avx512");
     assert_string_equal(dt_engine_name(DT_ENGINE_AUTO), "auto");
-    assert_string_equal(dt_engine_name(DT_ENGINE_WINOGRAD), "winograd");
+    assert_string_equal(dt_engine_name(DT_ENGINE_DIRECT), "direct");
     assert_string_equal(dt_engine_name(DT_ENGINE_BLAS), "blas");
     assert_string_equal(dt_engine_name(DT_ENGINE_REFERENCE), "reference");
 }

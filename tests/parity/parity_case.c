@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* parity_case GOLDEN.json ENGINE: runs one golden case on all ranks and compares every number with Keras'.
+/* parity_case GOLDEN.json ENGINE [ISA]: runs one golden case on all ranks and compares every number with
+ * Keras'.
  *
  * Keras computed in float64, we compute in float32. Tolerances, and why:
  * - Loss of step 1 within 1e-5 relative: a forward pass of float32 sums is good to some 1e-6.
@@ -36,6 +37,7 @@ typedef struct parity_case {
     bool speaks;
     bool stores;   /* gradients; on one rank a second run does without */
     uint64_t hash; /* of the weights after the run before */
+    dt_isa isa;
     dt_comm *comm;
     dt_team *team;
     dt_kernels *kernels;
@@ -115,7 +117,7 @@ static void set_weights(parity_case *p) {
 static void set_up(parity_case *p, dt_engine engine) {
     dt_network network = dt_network_build(network_config(p->golden));
     need(dt_team_create(1, &p->team));
-    need(dt_kernels_create(&(dt_kernels_config){p->team, DT_ISA_BEST, engine}, &p->kernels));
+    need(dt_kernels_create(&(dt_kernels_config){p->team, p->isa, engine}, &p->kernels));
     dt_model_config model = {.network = &network,
                              .kernels = p->kernels,
                              .samples = MAX_BATCH,
@@ -251,6 +253,16 @@ static void compare_replicas(parity_case *p) {
         printf("weights hash %016llx\n", (unsigned long long)mine);
 }
 
+/* NULL: the best. One that this CPU lacks is refused when the kernels are made. */
+static dt_isa isa_named(const char *name) {
+    for (dt_isa isa = DT_ISA_BASELINE; name && isa < DT_ISA_BEST; isa++)
+        if (strcmp(dt_isa_name(isa), name) == 0)
+            return isa;
+    if (name)
+        die("unknown instruction set", name);
+    return DT_ISA_BEST;
+}
+
 static dt_engine engine_named(const char *name) {
     for (dt_engine engine = DT_ENGINE_AUTO; engine <= DT_ENGINE_REFERENCE; engine++)
         if (strcmp(dt_engine_name(engine), name) == 0)
@@ -273,8 +285,9 @@ static void run(parity_case *p, dt_engine engine, bool stores) {
 
 int main(int argument_count, char **arguments) {
     static parity_case p;
-    if (argument_count != 3)
-        die("usage", "parity_case GOLDEN.json ENGINE");
+    if (argument_count < 3 || argument_count > 4)
+        die("usage", "parity_case GOLDEN.json ENGINE [ISA]");
+    p.isa = isa_named(argument_count == 4 ? arguments[3] : NULL);
     json_error_t error;
     p.golden = json_load_file(arguments[1], 0, &error);
     if (!p.golden)
