@@ -171,6 +171,17 @@ static dt_status conclude(dt_run *run) {
     return status;
 }
 
+/* Leaves are dealt out whole: with more ranks than leaves some never have one. */
+static void warn_of_idle_ranks(const dt_options *options, dt_comm *comm) {
+    int ranks = dt_comm_size(comm), leaves = dt_leaves_count(options->batch);
+    if (ranks > leaves)
+        dt_log_warning("%d of %d ranks never have a sample: a batch of %d is %d lea%s of %d samples; use "
+                       "--batch %d or more, or "
+                       "%d rank%s",
+                       ranks - leaves, ranks, options->batch, leaves, leaves == 1 ? "f" : "ves",
+                       DT_LEAF_SAMPLES, ranks * DT_LEAF_SAMPLES, leaves, leaves == 1 ? "" : "s");
+}
+
 dt_status dt_train_run(const dt_options *options, dt_comm *comm) {
     dt_run run = {.started = dt_timer_now()};
     DT_TRY(open_run(&run, options, comm));
@@ -178,6 +189,7 @@ dt_status dt_train_run(const dt_options *options, dt_comm *comm) {
                 dt_parameters_total(dt_model_parameters(run.session.model)), options->batch,
                 dt_comm_size(comm), dt_comm_size(comm) == 1 ? "" : "s",
                 dt_isa_name(dt_kernels_isa(run.session.kernels)), dt_timer_now() - run.started);
+    warn_of_idle_ranks(options, comm);
     dt_status status = dt_ok();
     for (int epoch = 1; epoch <= options->epochs && run.steps < run.step_limit && !dt_failed(&status);
          epoch++)

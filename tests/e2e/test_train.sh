@@ -55,7 +55,9 @@ grep -q "^test  *loss $loss " "$folder/eval.log" || fail "eval has not the test 
 
 # 4. More ranks than leaves in any batch: some ranks never have a sample.
 run 4 --data "$data" --width 0.05 --batch 16 --train-limit 48 --validation 16 --test-limit 16 --epochs 1 \
-    --out "$folder/idle" >/dev/null
+    --out "$folder/idle" >/dev/null 2>"$folder/idle.err"
+grep -q 'warning: 2 of 4 ranks never have a sample: a batch of 16 is 2 leaves' "$folder/idle.err" ||
+    fail "no warning of idle ranks: $(cat "$folder/idle.err")"
 
 # 5. A run that diverges stops with exit code 6 on all ranks, naming epoch, step and tensor, and saves no weights.
 status=0
