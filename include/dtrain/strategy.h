@@ -60,4 +60,17 @@ int dt_strategy_first_not_finite(dt_strategy *strategy);
 /* Adam's step number `step` (from 1) on the weights. */
 void dt_strategy_update(dt_strategy *strategy, int64_t step);
 
+/* The whole state of the network and of Adam, laid out as the table of parameters says: what a strategy
+ * shares out among the ranks, complete in one place. */
+typedef struct dt_strategy_image {
+    float *weights, *m, *v; /* parameters.floats each; the gaps between tensors are zero */
+    float *states;          /* parameters.state_floats */
+} dt_strategy_image;
+
+/* Between two steps: copies everything to rank 0's image (the others': all NULL). Collective. */
+void dt_strategy_collect(dt_strategy *strategy, dt_strategy_image image);
+
+/* Between two steps: gives every rank its part of rank 0's image (the others': all NULL). Collective. */
+void dt_strategy_restore(dt_strategy *strategy, dt_strategy_image image);
+
 #endif

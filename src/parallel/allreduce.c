@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dtrain/memory.h"
 #include "parallel/prefix.h"
@@ -11,6 +12,7 @@
 #include "parallel/strategy_ops.h"
 
 typedef struct allreduce {
+    dt_comm *comm;
     dt_model *model;
     dt_kernels *kernels;
     dt_adam_config adam;
@@ -37,6 +39,7 @@ static dt_status allreduce_create(const dt_strategy_config *config, const dt_cut
     *state = NULL;
     if (!self)
         return dt_fail(DT_MEMORY, "no memory for the allreduce strategy");
+    self->comm = config->comm;
     self->model = config->model;
     self->kernels = config->kernels;
     self->adam = config->adam;
@@ -130,6 +133,31 @@ static void allreduce_update(void *state, int64_t step) {
         dt_model_update_dense(self->model, values, m, v);
 }
 
+/* Every rank has all of it. */
+static void allreduce_collect(void *state, dt_strategy_image image) {
+    allreduce *self = state;
+    if (dt_comm_rank(self->comm) != 0)
+        return;
+    size_t floats = self->parameters->floats, bytes = floats * sizeof(float);
+    const float *moments = self->moments.base;
+    memcpy(image.weights, dt_model_weights(self->model), bytes);
+    memcpy(image.m, moments, bytes);
+    memcpy(image.v, moments + floats, bytes);
+}
+
+static void allreduce_restore(void *state, dt_strategy_image image) {
+    allreduce *self = state;
+    size_t floats = self->parameters->floats, bytes = floats * sizeof(float);
+    float *moments = self->moments.base, *weights = dt_model_weights(self->model);
+    if (dt_comm_rank(self->comm) == 0) {
+        memcpy(weights, image.weights, bytes);
+        memcpy(moments, image.m, bytes);
+        memcpy(moments + floats, image.v, bytes);
+    }
+    dt_comm_broadcast(self->comm, weights, bytes, 0);
+    dt_comm_broadcast(self->comm, moments, 2 * bytes, 0);
+}
+
 const dt_strategy_ops dt_allreduce_ops = {.name = "allreduce",
                                           .create = allreduce_create,
                                           .destroy = allreduce_destroy,
@@ -138,4 +166,6 @@ const dt_strategy_ops dt_allreduce_ops = {.name = "allreduce",
                                           .progress = allreduce_progress,
                                           .finish = allreduce_finish,
                                           .first_not_finite = allreduce_first_not_finite,
-                                          .update = allreduce_update};
+                                          .update = allreduce_update,
+                                          .collect = allreduce_collect,
+                                          .restore = allreduce_restore};

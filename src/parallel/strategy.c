@@ -3,6 +3,7 @@
 #include "dtrain/strategy.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "parallel/cut.h"
 #include "parallel/statistics.h"
@@ -10,6 +11,8 @@
 
 struct dt_strategy {
     const dt_strategy_ops *ops;
+    dt_comm *comm;
+    dt_model *model;
     void *state; /* the ops' own */
     dt_exchange exchange;
     dt_cut cut;
@@ -52,6 +55,8 @@ dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t pie
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for the %s strategy", dt_strategy_name(config->kind));
     created->ops = kinds[config->kind];
+    created->comm = config->comm;
+    created->model = config->model;
     created->exchange = (dt_exchange){.context = created,
                                       .combine = exchange_combine,
                                       .gradient_ready = exchange_gradient_ready,
@@ -99,4 +104,23 @@ int dt_strategy_first_not_finite(dt_strategy *strategy) {
 
 void dt_strategy_update(dt_strategy *strategy, int64_t step) {
     strategy->ops->update(strategy->state, step);
+}
+
+/* Every rank has all of the moving statistics. */
+static size_t state_bytes(const dt_strategy *strategy) {
+    return dt_model_parameters(strategy->model)->state_floats * sizeof(float);
+}
+
+void dt_strategy_collect(dt_strategy *strategy, dt_strategy_image image) {
+    if (dt_comm_rank(strategy->comm) == 0)
+        memcpy(image.states, dt_model_states(strategy->model), state_bytes(strategy));
+    strategy->ops->collect(strategy->state, image);
+}
+
+void dt_strategy_restore(dt_strategy *strategy, dt_strategy_image image) {
+    float *states = dt_model_states(strategy->model);
+    if (dt_comm_rank(strategy->comm) == 0)
+        memcpy(states, image.states, state_bytes(strategy));
+    dt_comm_broadcast(strategy->comm, states, state_bytes(strategy), 0);
+    strategy->ops->restore(strategy->state, image);
 }

@@ -19,6 +19,9 @@ typedef struct dt_strategy_ops {
     void (*finish)(void *state);
     int (*first_not_finite)(void *state);
     void (*update)(void *state, int64_t step);
+    /* As in strategy.h, without the moving statistics, which every rank has. */
+    void (*collect)(void *state, dt_strategy_image image);
+    void (*restore)(void *state, dt_strategy_image image);
 } dt_strategy_ops;
 
 extern const dt_strategy_ops dt_allreduce_ops;

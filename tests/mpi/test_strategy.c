@@ -246,6 +246,58 @@ static void test_update_is_adam_on_the_sum(void **state) {
     close_fixture(&f);
 }
 
+/* An image of fixture f's whole state in `memory`; empty on all ranks but 0. */
+static dt_strategy_image reserve_image(const fixture *f, dt_slab *memory) {
+    dt_strategy_image image = {0};
+    *memory = (dt_slab){0};
+    if (dt_comm_rank(comm) != 0)
+        return image;
+    size_t floats = f->parameters->floats;
+    assert_ok(
+        dt_slab_reserve((3 * floats + f->parameters->state_floats) * sizeof(float), "the test", memory));
+    image.weights = memory->base;
+    image.m = image.weights + floats;
+    image.v = image.m + floats;
+    image.states = image.v + floats;
+    return image;
+}
+
+static void run_update(fixture *f, int step) {
+    f->salt = (uint32_t)step;
+    run_step(f, batches[step % BATCHES], ORDER_BACKWARD, true, NULL, 0);
+    dt_strategy_update(f->strategy, step);
+}
+
+/* Another run that starts from the image of the first goes on with its bits, and hands out the same image. */
+static void test_restored_state_goes_on_as_the_collected_one(void **state) {
+    (void)state;
+    fixture first = open_fixture(0.02, 1024), second = open_fixture(0.02, 32);
+    dt_slab memory, again;
+    dt_strategy_image image = reserve_image(&first, &memory), copy = reserve_image(&first, &again);
+    dt_parameters_init(first.parameters, 1, dt_model_weights(first.model), dt_model_states(first.model));
+    dt_model_states(first.model)[0] = 17.0f;
+    for (int step = 1; step <= 3; step++)
+        run_update(&first, step);
+    dt_strategy_collect(first.strategy, image);
+    dt_strategy_restore(second.strategy, image);
+    dt_strategy_collect(second.strategy, copy);
+    assert_memory_equal(memory.base ? memory.base : "", again.base ? again.base : "", memory.bytes);
+    for (int step = 4; step <= 6; step++) {
+        run_update(&first, step);
+        run_update(&second, step);
+    }
+    uint64_t hash =
+        dt_parameters_hash(first.parameters, dt_model_weights(first.model), dt_model_states(first.model));
+    assert_int_equal(
+        dt_parameters_hash(second.parameters, dt_model_weights(second.model), dt_model_states(second.model)),
+        hash);
+    assert_same_on_all_ranks(hash);
+    dt_slab_release(&memory);
+    dt_slab_release(&again);
+    close_fixture(&first);
+    close_fixture(&second);
+}
+
 /* Partial sums whose total depends on the order; column 1 is nothing but -0. */
 static double partial_value(int leaf, int column) {
     if (column == 1)
@@ -348,6 +400,7 @@ int main(void) {
         cmocka_unit_test(test_gradient_is_the_canonical_sum),
         cmocka_unit_test(test_pieces_of_ordinary_size),
         cmocka_unit_test(test_update_is_adam_on_the_sum),
+        cmocka_unit_test(test_restored_state_goes_on_as_the_collected_one),
         cmocka_unit_test(test_statistics_are_those_of_one_rank),
         cmocka_unit_test(test_first_tensor_that_is_not_finite_is_found),
         cmocka_unit_test(test_traffic_of_powers_of_two),
