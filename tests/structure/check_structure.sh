@@ -21,7 +21,8 @@ declare -A below=(
     [parallel]="model kernels comm base"
     [io]="model kernels base"
     [train]="parallel data io model kernels comm base"
-    [cli]="train parallel data io model kernels comm base"
+    [report]="base"
+    [cli]="report train parallel data io model kernels comm base"
 )
 
 # The folder that a public header belongs to: where its name is a source file, or the folder itself bears the name.
