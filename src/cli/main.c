@@ -10,6 +10,7 @@
 #include "cli/options.h"
 #include "dtrain/comm.h"
 #include "dtrain/log.h"
+#include "dtrain/report.h"
 #include "dtrain/version.h"
 
 /* Nobody who stops reading our output ends a run, and no file that the run opens takes the place of a
@@ -41,6 +42,16 @@ static int print_text(dt_command command) {
     return report(&status);
 }
 
+/* report: once a run, without MPI. */
+static int print_report(const dt_command_line *line) {
+    if (dt_comm_launcher_rank() != 0)
+        return DT_OK;
+    dt_status status = dt_report_run(line->paths, line->path_count, stdout);
+    if (!dt_failed(&status) && fflush(stdout) != 0)
+        status = dt_fail(DT_FILE, "standard output cannot be written");
+    return report(&status);
+}
+
 static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
     switch (line->command) {
     case DT_COMMAND_TRAIN:
@@ -49,6 +60,7 @@ static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
         return dt_command_eval(&line->options, comm);
     case DT_COMMAND_INFO:
         return dt_command_info(&line->options, comm);
+    case DT_COMMAND_REPORT:
     case DT_COMMAND_VERSION:
     case DT_COMMAND_HELP:
         break;
@@ -63,6 +75,8 @@ int main(int argc, char **argv) {
     dt_status status = dt_options_parse(argc, argv, &line);
     if (!dt_failed(&status) && line.command >= DT_COMMAND_VERSION)
         return print_text(line.command);
+    if (!dt_failed(&status) && line.command == DT_COMMAND_REPORT)
+        return print_report(&line);
 
     dt_comm *comm;
     dt_status started = dt_comm_create(&comm);

@@ -106,7 +106,10 @@ static const char *const group_titles[DT_GROUPS] = {
 static const struct {
     const char *name;
     dt_command command;
-} commands[] = {{"train", DT_COMMAND_TRAIN}, {"eval", DT_COMMAND_EVAL}, {"info", DT_COMMAND_INFO}};
+} commands[] = {{"train", DT_COMMAND_TRAIN},
+                {"eval", DT_COMMAND_EVAL},
+                {"info", DT_COMMAND_INFO},
+                {"report", DT_COMMAND_REPORT}};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -413,7 +416,18 @@ static dt_status take_option(dt_command_line *line, const dt_option *option, con
     return dt_ok();
 }
 
-/* The first argument is the command; eval takes one more. */
+static dt_status take_path(dt_command_line *line, const char *value) {
+    if (!*value)
+        return dt_fail(DT_USAGE, "report: '' is not allowed: files or folders with results");
+    if (line->path_count == DT_MAX_PATHS)
+        return dt_fail(DT_USAGE,
+                       "report: '%.200s': more than %d files and folders; name a folder that holds them",
+                       value, DT_MAX_PATHS);
+    line->paths[line->path_count++] = value;
+    return dt_ok();
+}
+
+/* The first argument is the command; eval takes one more, report many. */
 static dt_status take_argument(reading *read, unsigned number, const char *value) {
     if (number == 0) {
         for (int i = 0; i < COMMANDS; i++)
@@ -422,8 +436,10 @@ static dt_status take_argument(reading *read, unsigned number, const char *value
                 ask_for(read->line, read->argument);
                 return dt_ok();
             }
-        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval or info", value);
+        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval, info or report", value);
     }
+    if (read->argument == DT_COMMAND_REPORT)
+        return take_path(read->line, value);
     if (read->argument != DT_COMMAND_EVAL || number > 1)
         return dt_fail(DT_USAGE, "'%.200s': an argument too many: only eval takes one, a file or folder",
                        value);
@@ -494,10 +510,13 @@ static void view_fill(argp_view *view) {
 
 static const struct argp program = {
     .parser = take_key,
-    .args_doc = "[train]\neval [FILE|DIR]\ninfo",
-    .doc = "Trains an AlexNet for 28x28 digits, data-parallel over MPI: mpirun -np 4 dtrain\v"
-           "train (the default) trains; eval prints loss and accuracy of the weights in a file or folder "
-           "(default: the folder of --out); info prints what was built and what this machine has.",
+    .args_doc = "[train]\neval [FILE|DIR]\ninfo\nreport FILE|DIR...",
+    .doc =
+        "Trains an AlexNet for 28x28 digits, data-parallel over MPI: mpirun -np 4 dtrain\v"
+        "train (the default) trains; eval prints loss and accuracy of the weights in a file or folder "
+        "(default: the folder of --out); info prints what was built and what this machine has; "
+        "report prints the table of a folder of runs (mean and spread) or of bench/scaling, and compares two "
+        "results and more: what differs significantly from the first.",
 };
 
 dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
@@ -512,6 +531,8 @@ dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
     if (failed && !dt_failed(&read.status))
         return dt_fail(failed == ENOMEM ? DT_MEMORY : DT_USAGE, "the command line cannot be read: %s",
                        strerror(failed));
+    if (line->command == DT_COMMAND_REPORT && !line->path_count && !dt_failed(&read.status))
+        return dt_fail(DT_USAGE, "report: no file or folder with results is named");
     if (!line->options.weights)
         line->options.weights = line->options.out;
     return read.status;

@@ -15,6 +15,7 @@ typedef enum dt_command {
     DT_COMMAND_TRAIN,
     DT_COMMAND_EVAL,
     DT_COMMAND_INFO,
+    DT_COMMAND_REPORT, /* without MPI, by one process; so are those behind it */
     DT_COMMAND_VERSION,
     DT_COMMAND_HELP
 } dt_command;
@@ -41,7 +42,7 @@ typedef enum dt_option_group {
     DT_GROUPS
 } dt_option_group;
 
-enum { DT_MAX_CHOICES = 5 };
+enum { DT_MAX_CHOICES = 5, DT_MAX_PATHS = 32 };
 
 typedef struct dt_choice {
     const char *name; /* NULL behind the last one */
@@ -80,7 +81,9 @@ dt_options dt_options_default(void);
 
 typedef struct dt_command_line {
     dt_command command;
-    dt_options options; /* its strings are those of argv */
+    dt_options options;              /* its strings are those of argv */
+    const char *paths[DT_MAX_PATHS]; /* report: its arguments; those of argv */
+    int path_count;
 } dt_command_line;
 
 /* Reads the command line; prints nothing. Errors, DT_USAGE: name the option or argument, the value, and what

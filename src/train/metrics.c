@@ -134,10 +134,11 @@ dt_status dt_metrics_start(dt_metrics *metrics, const dt_session *session) {
     struct tm utc;
     strftime(moment, sizeof moment, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     return write_line(metrics,
-                      json_pack("{s:s,s:s,s:i,s:i,s:o,s:o,s:o,s:o,s:s}", "event", "start", "time", moment,
+                      json_pack("{s:s,s:s,s:i,s:i,s:f,s:o,s:o,s:o,s:o,s:s}", "event", "start", "time", moment,
                                 "ranks", dt_comm_size(session->comm), "nodes", dt_comm_nodes(session->comm),
-                                "options", settings, "versions", versions(session), "hosts",
-                                hosts(&session->placement), "data", data(&session->corpus), "bits",
+                                "train_flop", dt_network_train_flop(&session->network), "options", settings,
+                                "versions", versions(session), "hosts", hosts(&session->placement), "data",
+                                data(&session->corpus), "bits",
                                 "equal for any number of ranks and threads on one instruction set"));
 }
 

@@ -390,10 +390,29 @@ static void test_commands(void **state) {
     assert_int_equal(line.command, DT_COMMAND_HELP);
 }
 
+static void test_report_paths(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, "report", "a", "--quiet", "b"));
+    assert_int_equal(line.command, DT_COMMAND_REPORT);
+    assert_int_equal(line.path_count, 2);
+    assert_string_equal(line.paths[0], "a");
+    assert_string_equal(line.paths[1], "b");
+    assert_fails(PARSE(&line, "report"), DT_USAGE, "report: no file or folder");
+    assert_fails(PARSE(&line, "report", ""), DT_USAGE, "report: '' is not allowed");
+    assert_ok(PARSE(&line, "report", "--help"));
+    assert_int_equal(line.command, DT_COMMAND_HELP);
+    char *words[DT_MAX_PATHS + 4] = {"dtrain", "report"};
+    for (int i = 0; i <= DT_MAX_PATHS; i++)
+        words[2 + i] = "x";
+    assert_fails(dt_options_parse(DT_MAX_PATHS + 3, words, &line), DT_USAGE, "'x': more than 32 files");
+    assert_ok(dt_options_parse(DT_MAX_PATHS + 2, words, &line));
+}
+
 static void test_wrong_arguments(void **state) {
     (void)state;
     dt_command_line line;
-    assert_fails(PARSE(&line, "trian"), DT_USAGE, "'trian' is not a command: train, eval or info");
+    assert_fails(PARSE(&line, "trian"), DT_USAGE, "'trian' is not a command: train, eval, info or report");
     assert_fails(PARSE(&line, ""), DT_USAGE, "'' is not a command");
     assert_fails(PARSE(&line, "-"), DT_USAGE, "'-' is not a command");
     assert_fails(PARSE(&line, "train", "x"), DT_USAGE, "'x': an argument too many");
@@ -472,6 +491,7 @@ int main(void) {
         cmocka_unit_test(test_abbreviations),
         cmocka_unit_test(test_commands),
         cmocka_unit_test(test_wrong_arguments),
+        cmocka_unit_test(test_report_paths),
         cmocka_unit_test(test_posixly_correct),
         cmocka_unit_test(test_last_one_wins),
         cmocka_unit_test(test_help_lists_every_option_with_its_default),

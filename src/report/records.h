@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* metrics.jsonl read back: what each run was, and what its epochs say. Local. */
+#ifndef DTRAIN_REPORT_RECORDS_H
+#define DTRAIN_REPORT_RECORDS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dtrain/status.h"
+#include "dtrain/timer.h"
+
+/* An epoch's line. What it does not hold, or holds as null, is NaN; a phase that it does not name is 0. */
+typedef struct dt_epoch_figures {
+    int64_t step; /* since the start of the run */
+    double loss, accuracy, val_loss, val_accuracy, test_loss, test_accuracy;
+    double images_per_s;
+    double exposed_seconds; /* communication that no computation hid, of the whole epoch */
+    double bytes_a_step;    /* sent by rank 0 */
+    dt_phases phases;
+} dt_epoch_figures;
+
+/* A run: from a start line to the next. Owner of its parts. */
+typedef struct dt_run_record {
+    char *source;  /* the file */
+    json_t *start; /* the start line */
+    dt_epoch_figures *epochs;
+    int epoch_count;
+    bool ended; /* an end line is there */
+    char weights_hash[17];
+} dt_run_record;
+
+typedef struct dt_records {
+    dt_run_record *runs;
+    int count;
+} dt_records;
+
+/* Hands each line of a file of JSON lines to `take`. A last line without a newline is left out: whoever wrote
+ * it was stopped in the middle. Errors: DT_FILE for what cannot be read or is no JSON object, with file and
+ * line; those of `take`, with the same in front. */
+dt_status dt_json_lines_read(const char *path, dt_status (*take)(void *context, json_t *line), void *context);
+
+/* Adds the runs of a metrics.jsonl to `records`. Lines with events of other names are passed over. Errors:
+ * DT_FILE, also for a line that lacks what it must have. */
+dt_status dt_records_read(const char *path, dt_records *records);
+void dt_records_release(dt_records *records);
+
+/* A field of the start line: ranks; threads of rank 0. 0 where there is none. */
+int dt_record_ranks(const dt_run_record *run);
+int dt_record_threads(const dt_run_record *run);
+
+/* An option of the run as text: strings as they are, numbers as in JSON. Returns `text`; "-" where the
+ * option is unknown or null. */
+const char *dt_record_option(const dt_run_record *run, const char *name, char *text, int room);
+
+#endif

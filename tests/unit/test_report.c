@@ -1,0 +1,447 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* dtrain report on results made by hand, whose tables are known. */
+#include "test.h"
+
+#include <ftw.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dtrain/report.h"
+#include "report/comparison.h"
+#include "report/scaling.h"
+#include "report/sweep.h"
+
+enum { ROOM = 1024, TEXT = 4096 };
+
+static char folder[64];
+
+static int open_folder(void **state) {
+    (void)state;
+    snprintf(folder, sizeof folder, "/tmp/dtrain-report-XXXXXX");
+    return mkdtemp(folder) ? 0 : -1;
+}
+
+static int remove_entry(const char *path, const struct stat *about, int kind, struct FTW *place) {
+    (void)about;
+    (void)kind;
+    (void)place;
+    return remove(path);
+}
+
+static int close_folder(void **state) {
+    (void)state;
+    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static const char *place(const char *name) {
+    static char path[ROOM];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
+/* Writes a file of the folder, and the folders that its name goes through. */
+static void put(const char *name, const char *text) {
+    char path[ROOM];
+    snprintf(path, sizeof path, "%s", place(name));
+    for (char *slash = path + strlen(folder) + 1; (slash = strchr(slash, '/')); *slash++ = '/') {
+        *slash = '\0';
+        mkdir(path, 0777);
+    }
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    assert_true(fputs(text, file) >= 0);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* Two epochs, the first of them slow, with 10 ms a step in the phases that wait for others. */
+static const char *run_text(int ranks, int batch, int seed, double loss, double speed, double accuracy,
+                            const char *hash) {
+    static char text[TEXT];
+    snprintf(
+        text, sizeof text,
+        "{\"event\":\"start\",\"ranks\":%d,\"train_flop\":1e9,\"options\":{\"batch\":%d,\"strategy\":"
+        "\"allreduce\",\"lr\":0.001,\"seed\":%d,\"out\":\"r%d\"},\"hosts\":[{\"rank\":0,\"host\":\"h\","
+        "\"cpu\":\"c\",\"threads\":1}]}\n"
+        "{\"event\":\"epoch\",\"epoch\":1,\"step\":4,\"loss\":%.16g,\"images_per_s\":1.0,\"phases\":{}}\n"
+        "{\"event\":\"other\"}\n"
+        "{\"event\":\"epoch\",\"epoch\":2,\"step\":8,\"loss\":%.16g,\"test_accuracy\":%.16g,\"test_loss\":2."
+        "0,"
+        "\"val_loss\":null,\"images_per_s\":%.16g,\"phases\":{\"statistics\":0.03,\"gradients\":0.01}}\n"
+        "{\"event\":\"end\",\"weights_hash\":\"%s\",\"step\":8}\n",
+        ranks, batch, seed, seed, 2 * loss, loss, accuracy, speed, hash);
+    return text;
+}
+
+static void put_trial(int order, int ranks, int exit_code, const char *metrics) {
+    char name[ROOM], text[TEXT];
+    snprintf(name, sizeof name, "runs/%04d/asked.json", order);
+    snprintf(text, sizeof text,
+             "{\"reference\":%s,\"experiments\":\"strong cores\",\"strategy\":\"allreduce\",\"ranks\":%d,"
+             "\"threads\":1,\"batch\":64,\"repeat\":1,\"order\":%d,\"oversubscribed\":%s,\"exit_code\":%d,"
+             "\"peak_gflops\":%d,\"said\":\"it broke\"}",
+             order ? "false" : "true", ranks, order, ranks > 2 ? "true" : "false", exit_code, 200 * ranks);
+    put(name, text);
+    snprintf(name, sizeof name, "runs/%04d/metrics.jsonl", order);
+    if (metrics)
+        put(name, metrics);
+}
+
+/* One rank at 98, 102 and 100 images/s, two ranks at 160. */
+static void put_scaling(void) {
+    put("setup.json",
+        "{\"warmup\":1,\"repeats\":3,\"blocks\":1,\"steps\":4,\"seed\":1,\"options\":[\"--width\","
+        "\"1\"],\"command\":\"x\",\"launcher\":\"l\",\"time\":\"t\"}");
+    put_trial(0, 1, 0, run_text(1, 64, 1, 2.5, 100, 0.5, "abc"));
+    put_trial(1, 1, 0, run_text(1, 64, 1, 2.5, 98, 0.5, "abc"));
+    put_trial(2, 1, 0, run_text(1, 64, 1, 2.5, 102, 0.5, "abc"));
+    put_trial(3, 2, 0, run_text(2, 64, 1, 2.5, 160, 0.5, "abc"));
+    put_trial(4, 1, 0, run_text(1, 64, 1, 2.5, 100, 0.5, "abc"));
+}
+
+static const dt_scaling_row *row_of(const dt_scaling *scaling, int experiment, int ranks) {
+    for (int i = 0; i < scaling->count; i++)
+        if ((int)scaling->rows[i].experiment == experiment && scaling->rows[i].first->ranks == ranks)
+            return &scaling->rows[i];
+    fail_msg("no row for %d ranks", ranks);
+    return NULL;
+}
+
+static void assert_near(double found, double expected) {
+    if (!(fabs(found - expected) <= 1e-12 * fabs(expected)))
+        fail_msg("%.17g is not %.17g", found, expected);
+}
+
+static void speedup_of_valid_trials(void **state) {
+    (void)state;
+    dt_trials trials;
+    dt_scaling scaling;
+    put_scaling();
+    assert_ok(dt_trials_gather(folder, &trials));
+    assert_ok(dt_scaling_make(&trials, &scaling));
+    assert_int_equal(scaling.count, 4);
+    assert_int_equal(scaling.states[DT_TRIAL_VALID], 4);
+    const dt_scaling_row *one = row_of(&scaling, DT_EXPERIMENT_STRONG, 1);
+    const dt_scaling_row *two = row_of(&scaling, DT_EXPERIMENT_STRONG, 2);
+    assert_int_equal(one->valid, 3);
+    assert_near(one->speed.median, 100);
+    assert_near(one->speed.low, 98);
+    assert_near(one->speed.high, 102);
+    assert_near(one->speedup, 1);
+    assert_true(isnan(one->serial_fraction));
+    assert_near(two->speedup, 1.6);
+    assert_near(two->efficiency, 0.8);
+    assert_near(two->serial_fraction, 0.25);
+    assert_near(two->exposed_ms, 10);
+    assert_true(isnan(two->bytes_a_step));
+    assert_near(two->gflops, 160);
+    assert_near(two->peak_share, 0.4);
+    assert_near(two->phases_ms[DT_PHASE_STATISTICS], 7.5);
+    dt_scaling_release(&scaling);
+    dt_trials_release(&trials);
+}
+
+/* Each kind of trial that must not count, with its reason. */
+static void wrong_answers_do_not_count(void **state) {
+    (void)state;
+    const struct {
+        const char *why;
+        dt_trial_state state;
+    } cases[] = {
+        {"epoch 1: loss 5.000000000000001 instead of 5", DT_TRIAL_INVALID},
+        {"weights hash abd instead of abc", DT_TRIAL_INVALID},
+        {"1 ranks ran instead of 2", DT_TRIAL_INVALID},
+        {"exit code 7: it broke", DT_TRIAL_FAILED},
+        {"stopped at the time limit", DT_TRIAL_FAILED},
+        {"2 runs instead of one", DT_TRIAL_FAILED},
+        {"metrics.jsonl has no end line", DT_TRIAL_FAILED},
+        {"shared by all nodes", DT_TRIAL_FAILED},
+    };
+    enum { CASES = sizeof cases / sizeof *cases };
+    char twice[2 * TEXT];
+    put_scaling();
+    put_trial(5, 2, 0, run_text(2, 64, 1, 2.5000000000000004, 160, 0.5, "abc"));
+    put_trial(6, 2, 0, run_text(2, 64, 1, 2.5, 160, 0.5, "abd"));
+    put_trial(7, 2, 0, run_text(1, 64, 1, 2.5, 160, 0.5, "abc"));
+    put_trial(8, 2, 7, NULL);
+    put_trial(9, 2, 124, run_text(2, 64, 1, 2.5, 160, 0.5, "abc"));
+    snprintf(twice, sizeof twice, "%s", run_text(1, 64, 1, 2.5, 160, 0.5, "abc"));
+    snprintf(twice + strlen(twice), TEXT, "%s", run_text(1, 64, 1, 2.5, 160, 0.5, "abc"));
+    put_trial(10, 2, 0, twice);
+    *strstr(twice, "{\"event\":\"end\"") = '\0';
+    put_trial(11, 2, 0, twice);
+    put_trial(12, 2, 0, NULL);
+    dt_trials trials;
+    dt_scaling scaling;
+    assert_ok(dt_trials_gather(folder, &trials));
+    assert_int_equal(trials.count, 4 + CASES);
+    for (int i = 0; i < CASES; i++) {
+        const dt_trial *trial = &trials.list[4 + i];
+        assert_int_equal(trial->order, 5 + i);
+        if (trial->state != cases[i].state || !strstr(trial->why, cases[i].why))
+            fail_msg("%s: %s is not '%s'", dt_trial_state_name(trial->state), trial->why, cases[i].why);
+    }
+    assert_ok(dt_scaling_make(&trials, &scaling));
+    assert_int_equal(scaling.states[DT_TRIAL_INVALID], 3);
+    assert_int_equal(scaling.states[DT_TRIAL_FAILED], 5);
+    const dt_scaling_row *two = row_of(&scaling, DT_EXPERIMENT_CORES, 2);
+    assert_int_equal(two->state, DT_TRIAL_INVALID);
+    assert_true(isnan(two->speed.median) && isnan(two->speedup) && isnan(two->exposed_ms));
+    assert_near(row_of(&scaling, DT_EXPERIMENT_CORES, 1)->speed.median, 100);
+    dt_scaling_release(&scaling);
+    dt_trials_release(&trials);
+}
+
+/* Without a reference nothing is valid; a folder without trials is an error. */
+static void no_reference(void **state) {
+    (void)state;
+    dt_trials trials;
+    const char *const paths[] = {folder};
+    put_scaling();
+    put_trial(0, 1, 1, NULL);
+    assert_ok(dt_trials_gather(folder, &trials));
+    for (int i = 0; i < trials.count; i++) {
+        assert_int_equal(trials.list[i].state, DT_TRIAL_INVALID);
+        assert_non_null(strstr(trials.list[i].why, "the reference run with batch 64 failed"));
+    }
+    dt_trials_release(&trials);
+    put("setup.json", "[1]");
+    assert_fails(dt_report_run(paths, 1, stdout), DT_FILE, "setup.json");
+}
+
+/* What dt_report_run prints; its status must be success. */
+static char *report(const char *first, const char *second) {
+    char *text = NULL, paths[2][ROOM];
+    size_t size;
+    FILE *stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    snprintf(paths[0], ROOM, "%s", place(first));
+    snprintf(paths[1], ROOM, "%s", place(second ? second : ""));
+    const char *const list[] = {paths[0], paths[1]};
+    dt_status status = dt_report_run(list, second ? 2 : 1, stream);
+    fclose(stream);
+    assert_ok(status);
+    return text;
+}
+
+static void assert_has(const char *text, const char *part) {
+    if (!strstr(text, part))
+        fail_msg("'%s' is not in:\n%s", part, text);
+}
+
+/* The folder's table, its scaling.jsonl read back, and its CSV say the same. */
+static void scaling_files(void **state) {
+    (void)state;
+    put_scaling();
+    put_trial(5, 4, 0, run_text(4, 64, 1, 2.5, 150, 0.5, "abc"));
+    char *first = report("", NULL), *second = report("scaling.jsonl", NULL), line[ROOM];
+    assert_string_equal(first, second);
+    assert_has(
+        first,
+        "   64  allreduce  2        1     160.0  0.0      1.60            80        10.0          -     "
+        "    40   0.250   1/1  VALID\n");
+    assert_has(first, "VALID, oversubscribed\n");
+    assert_has(first, "5 runs VALID, 0 INVALID, 0 FAILED\n");
+    free(first);
+    free(second);
+    FILE *csv = fopen(place("scaling.csv"), "r");
+    assert_non_null(csv);
+    int comments = 0, rows = 0;
+    while (fgets(line, sizeof line, csv)) {
+        comments += line[0] == '#';
+        rows +=
+            strncmp(line,
+                    "strong,allreduce,2,1,64,VALID,1,1,no,160,160,160,160,,1.6,0.8,0.25,10,,160,400,0.4,400,",
+                    87) == 0;
+    }
+    fclose(csv);
+    assert_int_equal(comments, 6);
+    assert_int_equal(rows, 1);
+}
+
+/* Weak scaling is set beside one rank with the same batch a rank. */
+static void weak_scaling(void **state) {
+    (void)state;
+    dt_trial list[] = {{.experiments = 1U << DT_EXPERIMENT_WEAK, .ranks = 1, .threads = 1, .batch = 64},
+                       {.experiments = 1U << DT_EXPERIMENT_WEAK, .ranks = 4, .threads = 1, .batch = 256}};
+    dt_trials trials = {.list = list, .count = 2};
+    dt_scaling scaling;
+    list[0].images_per_s = 100;
+    list[1].images_per_s = 360;
+    assert_ok(dt_scaling_make(&trials, &scaling));
+    assert_near(row_of(&scaling, DT_EXPERIMENT_WEAK, 4)->speedup, 3.6);
+    assert_near(row_of(&scaling, DT_EXPERIMENT_WEAK, 4)->efficiency, 0.9);
+    dt_scaling_release(&scaling);
+}
+
+static void put_line(const char *name, const double *speeds, int count, const char *state_name) {
+    char text[8 * TEXT];
+    int used = snprintf(text, sizeof text, "{\"event\":\"setup\",\"warmup\":1,\"options\":[]}\n");
+    for (int i = 0; i < count; i++)
+        used += snprintf(
+            text + used, sizeof text - (size_t)used,
+            "{\"event\":\"run\",\"order\":%d,\"experiments\":[\"strong\"],\"strategy\":\"allreduce\","
+            "\"ranks\":2,\"threads\":1,\"batch\":64,\"repeat\":1,\"oversubscribed\":false,\"state\":"
+            "\"%s\",\"why\":\"\",\"images_per_s\":%.17g,\"phases_ms\":{}}\n",
+            i, state_name, speeds[i]);
+    put(name, text);
+}
+
+/* Twice as fast, by far more than the spread: the ratio is that of the geometric means. */
+static void comparison_of_scaling(void **state) {
+    (void)state;
+    const double slow[] = {100, 101, 99, 100.5, 99.5}, fast[] = {200, 202, 198, 201, 199};
+    const double near[] = {100, 101.5, 98.6, 100.7, 99.3};
+    put_line("a.jsonl", slow, 5, "VALID");
+    put_line("b.jsonl", fast, 5, "VALID");
+    put_line("c.jsonl", near, 5, "VALID");
+    put_line("d.jsonl", fast, 1, "VALID");
+    put_line("e.jsonl", fast, 5, "INVALID");
+    char *text = report("a.jsonl", "b.jsonl");
+    assert_has(text, "2.000");
+    assert_has(text, "<0.0001  faster\n");
+    assert_has(text, "Welch's t-test on the logarithms of images/s");
+    free(text);
+    text = report("b.jsonl", "a.jsonl");
+    assert_has(text, "slower\n");
+    free(text);
+    text = report("a.jsonl", "c.jsonl");
+    assert_has(text, "not significant\n");
+    free(text);
+    text = report("a.jsonl", "d.jsonl");
+    assert_has(text, "not significant (a single value has no spread)\n");
+    free(text);
+    text = report("a.jsonl", "e.jsonl");
+    assert_has(text, "only in the first\n");
+    free(text);
+}
+
+/* Five seeds of two learning rates: 0.001 reads 90 .. 94 %, 0.01 reads 80 .. 84 %. */
+static void put_sweep(const char *name, double accuracy, const char *rate) {
+    char path[ROOM], text[TEXT];
+    for (int seed = 1; seed <= 5; seed++) {
+        snprintf(path, sizeof path, "%s/seed%d/metrics.jsonl", name, seed);
+        snprintf(text, sizeof text, "%s",
+                 run_text(1, 64, seed, 2.0, 100 + seed, accuracy + 0.01 * seed, "abc"));
+        char *place_of_rate = strstr(text, "0.001");
+        memcpy(place_of_rate, rate, 5);
+        put(path, text);
+    }
+}
+
+static void sweep_table(void **state) {
+    (void)state;
+    put_sweep("sweep/low", 0.89, "0.001");
+    put_sweep("sweep/high", 0.79, "0.010");
+    put("sweep/more/metrics.jsonl", run_text(1, 64, 5, 2.0, 106, 0.94, "abc")); /* a seed once more */
+    char *text = report("sweep", NULL);
+    /* Deviation of 1..5: sqrt(2.5) = 1.58; of 1..6: sqrt(3.5) = 1.87. */
+    assert_has(text, "\n0.01   1            82.00  1.58     2.0000  0.0000");
+    assert_has(text, "\n0.001  1            92.00  1.58     2.0000  0.0000");
+    /* Half-way between the epochs: 51, 51.5 .. */
+    assert_has(text, "52.2  0.9     6           0");
+    assert_has(text, "52.0  0.8     5           0");
+    free(text);
+    assert_int_equal(access(place("sweep/sweep.csv"), R_OK), 0);
+    text = report("sweep/low", "sweep/high");
+    assert_has(text, "lower\n");
+    assert_has(text, "-10.0000");
+    assert_has(text, "not tested (no spread at all)\n");
+    free(text);
+}
+
+/* Of two single runs the epochs behind the first are compared; their accuracies are single values. */
+static void comparison_of_two_runs(void **state) {
+    (void)state;
+    const char *const names[] = {"slow.jsonl", "fast.jsonl"};
+    for (int i = 0; i < 2; i++) {
+        char text[TEXT], *end = text;
+        end += sprintf(end, "{\"event\":\"start\",\"ranks\":1,\"options\":{\"seed\":1}}\n");
+        for (int epoch = 0; epoch < 5; epoch++)
+            end += sprintf(end, "{\"event\":\"epoch\",\"test_accuracy\":0.5,\"images_per_s\":%d}\n",
+                           epoch ? 100 * (i + 1) + epoch : 1);
+        sprintf(end, "{\"event\":\"end\"}\n");
+        put(names[i], text);
+    }
+    char *text = report("slow.jsonl", "fast.jsonl");
+    assert_has(text, "102.5000  1.2910       4  202.5000  1.2910       4    100.0000");
+    assert_has(text, "faster\n");
+    assert_has(text, "not significant (a single value has no spread)\n");
+    assert_has(text, "images/s: an epoch");
+    free(text);
+}
+
+/* A run broken off and taken up again in the same file counts once; one that never ended is said. */
+static void unfinished_runs(void **state) {
+    (void)state;
+    char text[2 * TEXT];
+    snprintf(text, sizeof text, "%s", run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    *strstr(text, "{\"event\":\"end\"") = '\0';
+    put("s/a/metrics.jsonl", text);
+    snprintf(text + strlen(text), TEXT, "%s", run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    put("s/b/metrics.jsonl", text);
+    char *table = report("s", NULL);
+    assert_has(table, "     1           1\n");
+    free(table);
+}
+
+static void damaged_files(void **state) {
+    (void)state;
+    dt_records records = {0};
+    char text[2 * TEXT];
+    snprintf(text, sizeof text, "%s{\"event\":\"epo", run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    put("cut.jsonl", text);
+    assert_ok(dt_records_read(place("cut.jsonl"), &records)); /* the writer was stopped */
+    assert_int_equal(records.count, 1);
+    assert_int_equal(records.runs[0].epoch_count, 2);
+    assert_true(records.runs[0].ended);
+    strcat(text, "\n");
+    put("bad.jsonl", text);
+    assert_fails(dt_records_read(place("bad.jsonl"), &records), DT_FILE,
+                 "bad.jsonl, line 6: not a JSON object");
+    put("epoch.jsonl", "{\"event\":\"epoch\"}\n");
+    assert_fails(dt_records_read(place("epoch.jsonl"), &records), DT_FILE,
+                 "line 1: event epoch before any start");
+    put("list.jsonl", "[]\n");
+    assert_fails(dt_records_read(place("list.jsonl"), &records), DT_FILE, "another kind of value");
+    put("start.jsonl", "{\"event\":\"start\"}\n");
+    assert_fails(dt_records_read(place("start.jsonl"), &records), DT_FILE, "a start line without ranks");
+    assert_fails(dt_records_read(place("none.jsonl"), &records), DT_FILE, "none.jsonl: cannot be read");
+    dt_records_release(&records);
+}
+
+static void paths_that_do_not_fit(void **state) {
+    (void)state;
+    const double speeds[] = {1, 2};
+    char first[ROOM], second[ROOM];
+    put_line("scaling.jsonl", speeds, 2, "VALID");
+    put("run/metrics.jsonl", run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    put("empty/none", "");
+    snprintf(first, sizeof first, "%s", place("scaling.jsonl"));
+    snprintf(second, sizeof second, "%s", place("run"));
+    assert_fails(dt_report_run((const char *const[]){first, second}, 2, stderr), DT_USAGE,
+                 "cannot be compared");
+    snprintf(first, sizeof first, "%s", place("empty"));
+    assert_fails(dt_report_run((const char *const[]){first}, 1, stderr), DT_FILE, "no run is in it");
+}
+
+int main(void) {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_folder, close_folder)
+    const struct CMUnitTest tests[] = {
+        TEST(speedup_of_valid_trials),
+        TEST(wrong_answers_do_not_count),
+        TEST(no_reference),
+        TEST(scaling_files),
+        TEST(weak_scaling),
+        TEST(comparison_of_scaling),
+        TEST(sweep_table),
+        TEST(comparison_of_two_runs),
+        TEST(unfinished_runs),
+        TEST(damaged_files),
+        TEST(paths_that_do_not_fit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
