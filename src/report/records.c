@@ -8,18 +8,39 @@
 #include <stdlib.h>
 #include <string.h>
 
-static dt_status take_line(const char *path, int number, const char *text, size_t length,
-                           dt_status (*take)(void *, json_t *), void *context) {
+/* A file on its way through `take`. `damage` is what is wrong with the line before, as long as it may turn
+ * out to be the last words of a writer that was stopped: behind those comes the end of the file or a new
+ * start. */
+typedef struct json_lines {
+    const char *path;
+    int number;
+    dt_status (*take)(void *context, json_t *line);
+    void *context;
+    dt_status damage;
+} json_lines;
+
+static bool is_start(const json_t *line) {
+    const char *event = json_string_value(json_object_get(line, "event"));
+    return event && strcmp(event, "start") == 0;
+}
+
+static dt_status take_line(json_lines *lines, const char *text, size_t length) {
     json_error_t error;
     json_t *line = json_loadb(text, length, 0, &error);
-    dt_status status = dt_ok();
-    if (!json_is_object(line))
-        status = dt_fail(DT_FILE, "%s, line %d: not a JSON object: %s", path, number,
-                         line ? "another kind of value" : error.text);
-    else {
-        status = take(context, line);
+    dt_status status = lines->damage;
+    if (!line) {
+        lines->damage =
+            dt_fail(DT_FILE, "%s, line %d: not a JSON object: %s", lines->path, lines->number, error.text);
+        return status;
+    }
+    if (is_start(line))
+        status = dt_ok();
+    lines->damage = dt_ok();
+    if (!dt_failed(&status)) {
+        status = json_is_object(line) ? lines->take(lines->context, line)
+                                      : dt_fail(DT_FILE, "not a JSON object: another kind of value");
         if (dt_failed(&status))
-            status = dt_fail(status.code, "%s, line %d: %s", path, number, status.text);
+            status = dt_fail(status.code, "%s, line %d: %s", lines->path, lines->number, status.text);
     }
     json_decref(line);
     return status;
@@ -27,25 +48,32 @@ static dt_status take_line(const char *path, int number, const char *text, size_
 
 dt_status dt_json_lines_read(const char *path, dt_status (*take)(void *context, json_t *line),
                              void *context) {
+    json_lines lines = {.path = path, .take = take, .context = context, .damage = dt_ok()};
     FILE *file = fopen(path, "r");
     if (!file)
         return dt_fail(DT_FILE, "%s: cannot be read: %s", path, strerror(errno));
     char *text = NULL;
     size_t room = 0;
+    ssize_t length;
     dt_status status = dt_ok();
     errno = 0;
-    for (int number = 1; !dt_failed(&status); number++) {
-        ssize_t length = getline(&text, &room, file);
-        if (length < 0 || text[length - 1] != '\n')
-            break;
-        if (length > 1)
-            status = take_line(path, number, text, (size_t)length, take, context);
+    while (!dt_failed(&status) && (length = getline(&text, &room, file)) >= 0) {
+        lines.number++;
+        if (text[0] != '\n')
+            status = take_line(&lines, text, (size_t)length);
     }
     if (!dt_failed(&status) && ferror(file))
         status = dt_fail(DT_FILE, "%s: cannot be read: %s", path, strerror(errno));
     free(text);
     fclose(file);
     return status;
+}
+
+/* Seconds in the phases that wait for other ranks. */
+static double waiting(const json_t *phases) {
+    return json_number_value(json_object_get(phases, "statistics")) +
+           json_number_value(json_object_get(phases, "gradients")) +
+           json_number_value(json_object_get(phases, "activations"));
 }
 
 static double number(const json_t *line, const char *name) {
@@ -65,6 +93,8 @@ static dt_epoch_figures figures_of(const json_t *line) {
                               .exposed_seconds = number(line, "exposed_communication_s"),
                               .bytes_a_step = number(line, "bytes_sent_a_step")};
     const json_t *phases = json_object_get(line, "phases");
+    if (!isfinite(epoch.exposed_seconds))
+        epoch.exposed_seconds = waiting(phases);
     for (int phase = 0; phase < DT_PHASES; phase++)
         epoch.phases.seconds[phase] =
             json_number_value(json_object_get(phases, dt_phase_name((dt_phase)phase)));

@@ -15,7 +15,8 @@ typedef struct dt_epoch_figures {
     int64_t step; /* since the start of the run */
     double loss, accuracy, val_loss, val_accuracy, test_loss, test_accuracy;
     double images_per_s;
-    double exposed_seconds; /* communication that no computation hid, of the whole epoch */
+    double exposed_seconds; /* communication that no computation hid, of the whole epoch; where the line does
+                               not hold it: the phases that wait for other ranks */
     double bytes_a_step;    /* sent by rank 0 */
     dt_phases phases;
 } dt_epoch_figures;
@@ -35,9 +36,9 @@ typedef struct dt_records {
     int count;
 } dt_records;
 
-/* Hands each line of a file of JSON lines to `take`. A last line without a newline is left out: whoever wrote
- * it was stopped in the middle. Errors: DT_FILE for what cannot be read or is no JSON object, with file and
- * line; those of `take`, with the same in front. */
+/* Hands each line of a file of JSON lines to `take`. A damaged line is passed over at the end of the file and
+ * in front of an event `start`: whoever wrote it was stopped in the middle. Errors: DT_FILE for what cannot
+ * be read or is no JSON object, with file and line; those of `take`, with the same in front. */
 dt_status dt_json_lines_read(const char *path, dt_status (*take)(void *context, json_t *line), void *context);
 
 /* Adds the runs of a metrics.jsonl to `records`. Lines with events of other names are passed over. Errors:

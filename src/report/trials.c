@@ -60,14 +60,6 @@ bool dt_trial_differs(const dt_run_record *reference, const dt_run_record *run, 
     return true;
 }
 
-/* Communication that an epoch says was exposed; from a program that does not say it, the time in the two
- * phases that wait for other ranks. */
-static double exposed(const dt_epoch_figures *epoch) {
-    if (isfinite(epoch->exposed_seconds))
-        return epoch->exposed_seconds;
-    return epoch->phases.seconds[DT_PHASE_STATISTICS] + epoch->phases.seconds[DT_PHASE_GRADIENTS];
-}
-
 static double median_speed(const dt_run_record *run, int first) {
     int count = run->epoch_count - first;
     double *speeds = malloc((size_t)count * sizeof *speeds);
@@ -88,7 +80,7 @@ void dt_trial_measure(dt_trial *trial, const dt_run_record *run, int warmup) {
     double flop = json_number_value(json_object_get(run->start, "train_flop"));
     dt_phases sum = {{0}};
     for (int i = warmup; i < run->epoch_count; i++) {
-        seconds += exposed(&run->epochs[i]);
+        seconds += run->epochs[i].exposed_seconds;
         for (int phase = 0; phase < DT_PHASES; phase++)
             sum.seconds[phase] += run->epochs[i].phases.seconds[phase];
     }

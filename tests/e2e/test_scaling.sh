@@ -99,7 +99,20 @@ done
 PATH=$folder/bin run 0 --plot good
 expect 'gnuplot is missing.*bench/scaling --plot'
 
-# 5. No launcher, no program, wrong calls: nothing is begun.
+# 5. Broken off by hand: what has been measured is printed, and nothing else is begun.
+bash "$scaling" --dtrain "$dtrain" "${tiny[@]}" --experiments strong --ranks 1 --repeats 500 --out cut >output 2>&1 </dev/null &
+pid=$!
+for ((i = 0; i < 600; i++)); do
+    ! grep -q 'run 2/500' output || break
+    sleep 0.1
+done
+kill -TERM "$pid"
+code=0
+wait "$pid" || code=$?
+[ "$code" -eq 130 ] || fail "broken off: exit code $code"
+expect '^[0-9]+ runs VALID, 0 INVALID, 0 FAILED$'
+
+# 6. No launcher, no program, wrong calls: nothing is begun.
 DTRAIN_LAUNCHER="no-such-launcher -x" run 7 --out none
 expect 'there is no launcher no-such-launcher'
 program=$folder/nothing run 7 --out none

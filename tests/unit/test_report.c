@@ -76,6 +76,12 @@ static const char *run_text(int ranks, int batch, int seed, double loss, double 
     return text;
 }
 
+static void append(char *text, size_t room, const char *more) {
+    size_t used = strlen(text), length = strlen(more);
+    assert_true(used + length < room);
+    memcpy(text + used, more, length + 1);
+}
+
 static void put_trial(int order, int ranks, int exit_code, const char *metrics) {
     char name[ROOM], text[TEXT];
     snprintf(name, sizeof name, "runs/%04d/asked.json", order);
@@ -391,17 +397,23 @@ static void unfinished_runs(void **state) {
 static void damaged_files(void **state) {
     (void)state;
     dt_records records = {0};
-    char text[2 * TEXT];
-    snprintf(text, sizeof text, "%s{\"event\":\"epo", run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    char text[3 * TEXT] = "";
+    append(text, sizeof text, run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    append(text, sizeof text, "{\"event\":\"epo");
     put("cut.jsonl", text);
     assert_ok(dt_records_read(place("cut.jsonl"), &records)); /* the writer was stopped */
     assert_int_equal(records.count, 1);
     assert_int_equal(records.runs[0].epoch_count, 2);
     assert_true(records.runs[0].ended);
-    strcat(text, "\n");
+    append(text, sizeof text, "\n");
+    append(text, sizeof text, run_text(1, 64, 2, 2.0, 100, 0.9, "abc"));
+    put("again.jsonl", text); /* and started again in the same file */
+    assert_ok(dt_records_read(place("again.jsonl"), &records));
+    assert_int_equal(records.count, 3);
+    memcpy(text, "{x", 2);
     put("bad.jsonl", text);
     assert_fails(dt_records_read(place("bad.jsonl"), &records), DT_FILE,
-                 "bad.jsonl, line 6: not a JSON object");
+                 "bad.jsonl, line 1: not a JSON object");
     put("epoch.jsonl", "{\"event\":\"epoch\"}\n");
     assert_fails(dt_records_read(place("epoch.jsonl"), &records), DT_FILE,
                  "line 1: event epoch before any start");
