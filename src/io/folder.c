@@ -65,6 +65,11 @@ static int by_age(const void *a, const void *b) {
     return (left->step < right->step) - (left->step > right->step);
 }
 
+static void sort_by_age(listing *list) {
+    if (list->count > 0)
+        qsort(list->items, (size_t)list->count, sizeof list->items[0], by_age);
+}
+
 static dt_status list_one(listing *list, int handle, const char *folder, const char *name) {
     struct stat found;
     int64_t step = step_of_name(name);
@@ -124,7 +129,7 @@ static void sort_listing(listing *list, int64_t newest) {
             list->items[k].turned_from =
                 list->items[k].step > newest && earlier(list->items[k].written, list->items[i].written);
     }
-    qsort(list->items, (size_t)list->count, sizeof list->items[0], by_age);
+    sort_by_age(list);
 }
 
 static dt_status cannot_place(const char *path, int error) {
@@ -231,7 +236,7 @@ static dt_status prune(const char *folder, const char *path, int keep) {
     if (!dt_failed(&status)) {
         for (int i = 0; i < list.count; i++)
             list.items[i].turned_from = list.items[i].step > newest;
-        qsort(list.items, (size_t)list.count, sizeof list.items[0], by_age);
+        sort_by_age(&list);
         status = remove_oldest(folder, &list, newest, keep);
     }
     free(list.items);
