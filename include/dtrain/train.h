@@ -34,7 +34,9 @@ struct dt_options {
     dt_engine engine;
     dt_isa isa;
     const char *out;     /* folder for metrics.jsonl and weights */
-    const char *weights; /* eval: file, or folder with last.weights.h5 */
+    const char *weights; /* eval, inspect, export: file, or folder with last.weights.h5 */
+    const char *target;  /* export: the file to write */
+    bool json;           /* inspect: JSON instead of tables */
     bool quiet;
     dt_settings_walk walk; /* names and values of all of the above, for the records of a run; NULL: none */
 };

@@ -87,6 +87,8 @@ static const dt_option table[] = {
      .text = "folder for metrics.jsonl and the weights"},
     {"quiet", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(quiet), .otherwise = "off",
      .text = "print warnings and errors alone"},
+    {"json", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(json), .otherwise = "off",
+     .text = "inspect: print JSON"},
 
     {"info", NULL, DT_GROUP_PROGRAM, DT_OPTION_COMMAND, .command = DT_COMMAND_INFO,
      .text = "the same as the command info"},
@@ -106,10 +108,10 @@ static const char *const group_titles[DT_GROUPS] = {
 static const struct {
     const char *name;
     dt_command command;
-} commands[] = {{"train", DT_COMMAND_TRAIN},
-                {"eval", DT_COMMAND_EVAL},
-                {"info", DT_COMMAND_INFO},
-                {"report", DT_COMMAND_REPORT}};
+    int needs, takes; /* arguments: at least, at most */
+} commands[] = {{"train", DT_COMMAND_TRAIN, 0, 0},     {"eval", DT_COMMAND_EVAL, 0, 1},
+                {"info", DT_COMMAND_INFO, 0, 0},       {"report", DT_COMMAND_REPORT, 0, DT_MAX_PATHS},
+                {"inspect", DT_COMMAND_INSPECT, 1, 1}, {"export", DT_COMMAND_EXPORT, 2, 2}};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -396,6 +398,7 @@ static dt_status explain(const char *word) {
 typedef struct reading {
     dt_command_line *line;
     dt_command argument; /* the command that the first argument names */
+    int taken;           /* arguments behind it */
     dt_status status;
 } reading;
 
@@ -427,26 +430,54 @@ static dt_status take_path(dt_command_line *line, const char *value) {
     return dt_ok();
 }
 
-/* The first argument is the command; eval takes one more, report many. */
+/* The row of the command that the first argument named. */
+static int command_row(const reading *read) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (commands[i].command == read->argument)
+            return i;
+    return 0;
+}
+
+static dt_status take_command(reading *read, const char *value) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, value) == 0) {
+            read->argument = commands[i].command;
+            ask_for(read->line, read->argument);
+            return dt_ok();
+        }
+    return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval, info, report, inspect or export",
+                   value);
+}
+
+/* The first argument is the command; files follow. */
 static dt_status take_argument(reading *read, unsigned number, const char *value) {
-    if (number == 0) {
-        for (int i = 0; i < COMMANDS; i++)
-            if (strcmp(commands[i].name, value) == 0) {
-                read->argument = commands[i].command;
-                ask_for(read->line, read->argument);
-                return dt_ok();
-            }
-        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval, info or report", value);
-    }
+    if (number == 0)
+        return take_command(read, value);
     if (read->argument == DT_COMMAND_REPORT)
         return take_path(read->line, value);
-    if (read->argument != DT_COMMAND_EVAL || number > 1)
-        return dt_fail(DT_USAGE, "'%.200s': an argument too many: only eval takes one, a file or folder",
-                       value);
+    int row = command_row(read);
+    if (number > (unsigned)commands[row].takes)
+        return dt_fail(DT_USAGE, "'%.200s': an argument too many: %s takes %s", value, commands[row].name,
+                       commands[row].takes == 0   ? "none"
+                       : commands[row].takes == 1 ? "one, a file or folder"
+                                                  : "two, a file to read and one to write");
     if (!*value)
-        return dt_fail(DT_USAGE, "eval: '' is not allowed: a file or folder with weights");
-    read->line->options.weights = value;
+        return dt_fail(DT_USAGE, "%s: '' is not allowed: the name of a file", commands[row].name);
+    read->taken = (int)number;
+    if (number == 1)
+        read->line->options.weights = value;
+    else
+        read->line->options.target = value;
     return dt_ok();
+}
+
+static dt_status check_arguments(const reading *read) {
+    int row = command_row(read);
+    if (read->taken < commands[row].needs && read->line->command == commands[row].command)
+        return dt_fail(DT_USAGE, "%s: which file? %s", commands[row].name,
+                       commands[row].needs == 1 ? "dtrain inspect FILE"
+                                                : "dtrain export IN.weights.h5 OUT.h5");
+    return read->status;
 }
 
 enum {
@@ -510,13 +541,16 @@ static void view_fill(argp_view *view) {
 
 static const struct argp program = {
     .parser = take_key,
-    .args_doc = "[train]\neval [FILE|DIR]\ninfo\nreport FILE|DIR...",
+    .args_doc =
+        "[train]\neval [FILE|DIR]\ninfo\nreport FILE|DIR...\ninspect FILE|DIR\nexport FILE|DIR OUT.h5",
     .doc =
         "Trains an AlexNet for 28x28 digits, data-parallel over MPI: mpirun -np 4 dtrain\v"
         "train (the default) trains; eval prints loss and accuracy of the weights in a file or folder "
         "(default: the folder of --out); info prints what was built and what this machine has; "
         "report prints the table of a folder of runs (mean and spread) or of bench/scaling, and compares two "
-        "results and more: what differs significantly from the first.",
+        "results and more: what differs significantly from the first; inspect tells what a file of weights, "
+        "ours or Keras', holds and whether its checksums hold; export writes a whole model that "
+        "keras.models.load_model opens.",
 };
 
 dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
@@ -535,7 +569,7 @@ dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
         return dt_fail(DT_USAGE, "report: no file or folder with results is named");
     if (!line->options.weights)
         line->options.weights = line->options.out;
-    return read.status;
+    return dt_failed(&read.status) ? read.status : check_arguments(&read);
 }
 
 void dt_options_print_help(FILE *stream) {

@@ -16,6 +16,8 @@ typedef enum dt_command {
     DT_COMMAND_EVAL,
     DT_COMMAND_INFO,
     DT_COMMAND_REPORT, /* without MPI, by one process; so are those behind it */
+    DT_COMMAND_INSPECT,
+    DT_COMMAND_EXPORT,
     DT_COMMAND_VERSION,
     DT_COMMAND_HELP
 } dt_command;

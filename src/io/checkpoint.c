@@ -98,10 +98,22 @@ static void clear_gaps(const dt_tensor *tensors, int count, float *slab) {
     }
 }
 
+/* What Keras would go by, and the position must be the same step. */
+static dt_status check_scalars(const dt_library_file *file, const dt_checkpoint_position *position) {
+    scalars found;
+    DT_TRY(dt_tensors_read_number(file, dt_layout_iteration, H5T_NATIVE_INT64, &found.iteration));
+    DT_TRY(dt_tensors_read_number(file, dt_layout_learning_rate, H5T_NATIVE_FLOAT, &found.learning_rate));
+    if (found.iteration != position->step)
+        return dt_fail(DT_FILE, "%s: Adam's state is of step %lld and the position of step %lld", file->path,
+                       (long long)found.iteration, (long long)position->step);
+    return dt_ok();
+}
+
 static dt_status read_tensors(const dt_library_file *file, const dt_parameters *parameters,
                               const dt_checkpoint *checkpoint) {
     dt_catalogue catalogue = list_tensors(parameters, checkpoint);
     DT_TRY(dt_weights_read(file, parameters, &catalogue));
+    DT_TRY(check_scalars(file, &checkpoint->position));
     clear_gaps(parameters->tensors, parameters->count, checkpoint->weights);
     clear_gaps(parameters->tensors, parameters->count, checkpoint->m);
     clear_gaps(parameters->tensors, parameters->count, checkpoint->v);

@@ -183,3 +183,26 @@ dt_status dt_header_read_position(const dt_group *group, dt_checkpoint_position 
                        group->path, (long long)position->step, position->epoch, position->batch);
     return dt_ok();
 }
+
+static dt_status peek(const dt_library_file *file, dt_network_config *config, bool *has_position) {
+    dt_group group;
+    DT_TRY(dt_header_open(file, &group));
+    *has_position = dt_header_has_position(&group);
+    dt_status status = dt_header_read_network(&group, config);
+    dt_library_close(group.handle, H5Gclose, file->path, &status);
+    return status;
+}
+
+dt_status dt_header_peek(const char *path, dt_network_config *config, bool *has_position) {
+    dt_library_file file;
+    *config = (dt_network_config){0};
+    *has_position = false;
+    dt_library_voice voice = dt_library_silence();
+    dt_status status = dt_library_open(path, &file);
+    if (!dt_failed(&status)) {
+        status = peek(&file, config, has_position);
+        dt_library_close(file.handle, H5Fclose, path, &status);
+    }
+    dt_library_restore(voice);
+    return status;
+}

@@ -25,6 +25,9 @@ dt_status dt_header_read_network(const dt_group *group, dt_network_config *confi
 bool dt_header_has_position(const dt_group *group);
 dt_status dt_header_read_position(const dt_group *group, dt_checkpoint_position *position);
 
+/* The network of a file that dtrain wrote, and whether the file has the state of a run. */
+dt_status dt_header_peek(const char *path, dt_network_config *config, bool *has_position);
+
 extern const char dt_header_options[], dt_header_history[]; /* places of the texts */
 
 #endif

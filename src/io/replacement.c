@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static const char mark[] = ".partial-";
@@ -92,31 +93,52 @@ static dt_status take_room(const replacement *held) {
 }
 
 /* So many bytes are handed to the disk at a time, while the next are copied. */
-enum { PORTION = 8 << 20 };
+enum { PORTION = 8 << 20, VECTORS = 64 };
 
-static dt_status write_portion(const replacement *held, const char *data, size_t bytes, off_t *place) {
-    for (size_t done = 0; done < bytes;) {
-        ssize_t written = write(held->handle, data + done, bytes - done);
+/* A place in the pieces. */
+typedef struct cursor {
+    const replacement *held;
+    int piece;
+    size_t done; /* bytes of that piece */
+} cursor;
+
+/* Lists what follows, at most PORTION bytes and VECTORS ranges, without moving on; returns the number of
+ * ranges. */
+static int list_ahead(const cursor *at, struct iovec *vectors) {
+    int count = 0;
+    size_t room = PORTION, done = at->done;
+    for (int i = at->piece; i < at->held->count && count < VECTORS && room > 0; i++) {
+        size_t rest = at->held->pieces[i].bytes - done, bytes = rest < room ? rest : room;
+        vectors[count++] = (struct iovec){(char *)at->held->pieces[i].data + done, bytes};
+        room -= bytes;
+        done = 0;
+    }
+    return count;
+}
+
+static void move_on(cursor *at, size_t bytes) {
+    while (at->piece < at->held->count && bytes >= at->held->pieces[at->piece].bytes - at->done) {
+        bytes -= at->held->pieces[at->piece].bytes - at->done;
+        at->piece++;
+        at->done = 0;
+    }
+    at->done += bytes;
+}
+
+static dt_status write_pieces(const replacement *held) {
+    cursor at = {.held = held};
+    off_t place = 0;
+    while (at.piece < held->count) {
+        struct iovec vectors[VECTORS];
+        ssize_t written = writev(held->handle, vectors, list_ahead(&at, vectors));
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
             return cannot_write(held->path, errno);
-        done += (size_t)written;
-    }
-    /* Advice only: what counts is fsync's answer. */
-    (void)sync_file_range(held->handle, *place, (off_t)bytes, SYNC_FILE_RANGE_WRITE);
-    *place += (off_t)bytes;
-    return dt_ok();
-}
-
-static dt_status write_pieces(const replacement *held) {
-    off_t place = 0;
-    for (int i = 0; i < held->count; i++) {
-        const char *data = held->pieces[i].data;
-        for (size_t done = 0; done < held->pieces[i].bytes; done += PORTION) {
-            size_t rest = held->pieces[i].bytes - done;
-            DT_TRY(write_portion(held, data + done, rest < PORTION ? rest : PORTION, &place));
-        }
+        /* Advice only: what counts is fsync's answer. */
+        (void)sync_file_range(held->handle, place, written, SYNC_FILE_RANGE_WRITE);
+        place += written;
+        move_on(&at, (size_t)written);
     }
     return dt_ok();
 }
@@ -133,27 +155,36 @@ static dt_status differs(const replacement *held, off_t place, const char *how) 
                    (long long)place, how);
 }
 
-static dt_status compare_bytes(const replacement *held, int handle, const char *data, size_t bytes,
-                               off_t *place, char *buffer) {
-    for (size_t done = 0; done < bytes;) {
-        size_t rest = bytes - done;
-        ssize_t got = pread(handle, buffer, rest < PORTION ? rest : PORTION, *place);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0)
-            return differs(held, *place, got < 0 ? strerror(errno) : "the file ends");
-        if (memcmp(buffer, data + done, (size_t)got) != 0)
-            return differs(held, *place, "and the next ones, other bytes come back from the disk");
-        done += (size_t)got;
-        *place += got;
+/* Whether the bytes are those that follow. */
+static bool same_bytes(const cursor *start, const char *data, size_t bytes) {
+    cursor at = *start;
+    while (bytes > 0) {
+        const dt_piece *piece = &at.held->pieces[at.piece];
+        size_t rest = piece->bytes - at.done, count = rest < bytes ? rest : bytes;
+        if (memcmp(data, (const char *)piece->data + at.done, count) != 0)
+            return false;
+        data += count;
+        bytes -= count;
+        move_on(&at, count);
     }
-    return dt_ok();
+    return true;
 }
 
 static dt_status compare_pieces(const replacement *held, int handle, char *buffer) {
-    off_t place = 0;
-    for (int i = 0; i < held->count; i++)
-        DT_TRY(compare_bytes(held, handle, held->pieces[i].data, held->pieces[i].bytes, &place, buffer));
+    cursor at = {.held = held};
+    size_t total = total_bytes(held);
+    for (size_t done = 0; done < total;) {
+        size_t rest = total - done;
+        ssize_t got = pread(handle, buffer, rest < PORTION ? rest : PORTION, (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return differs(held, (off_t)done, got < 0 ? strerror(errno) : "the file ends");
+        if (!same_bytes(&at, buffer, (size_t)got))
+            return differs(held, (off_t)done, "and the next ones, other bytes come back from the disk");
+        move_on(&at, (size_t)got);
+        done += (size_t)got;
+    }
     return dt_ok();
 }
 

@@ -174,13 +174,35 @@ static dt_status read_string(const dt_library_file *file, const char *place, hid
     return status;
 }
 
-static dt_status check_text(const dt_library_file *file, const char *place, const char *text) {
+static dt_status check_values(const dt_library_file *file, const char *place, const void *values,
+                              size_t bytes) {
     dt_group checksums;
     bool known;
     DT_TRY(dt_checksums_open(file, &checksums));
-    dt_status status = dt_checksum_check(&checksums, place, place, text, strlen(text) + 1, &known);
+    dt_status status = dt_checksum_check(&checksums, place, place, values, bytes, &known);
     dt_library_close(checksums.handle, H5Gclose, file->path, &status);
     return status;
+}
+
+static dt_status read_one(const dt_library_file *file, const char *place, hid_t dataset, hid_t type,
+                          void *value) {
+    hid_t space = H5Dget_space(dataset);
+    dt_status status = dt_ok();
+    if (space >= 0 && H5Sget_simple_extent_npoints(space) != 1)
+        status = dt_fail(DT_FILE, "%s: %s is not a single number", file->path, place);
+    else if (space < 0 || H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, value) < 0)
+        status = dt_library_failure(file->path, place);
+    dt_library_close(space, H5Sclose, file->path, &status);
+    return status;
+}
+
+dt_status dt_tensors_read_number(const dt_library_file *file, const char *place, hid_t type, void *value) {
+    hid_t dataset = H5Dopen2(file->handle, place, H5P_DEFAULT);
+    if (dataset < 0)
+        return dt_library_failure(file->path, place);
+    dt_status status = read_one(file, place, dataset, type, value);
+    dt_library_close(dataset, H5Dclose, file->path, &status);
+    return dt_failed(&status) ? status : check_values(file, place, value, H5Tget_size(type));
 }
 
 dt_status dt_tensors_read_text(const dt_library_file *file, const char *place, char **text) {
@@ -191,7 +213,7 @@ dt_status dt_tensors_read_text(const dt_library_file *file, const char *place, c
     dt_status status = read_string(file, place, dataset, text);
     dt_library_close(dataset, H5Dclose, file->path, &status);
     if (!dt_failed(&status))
-        status = check_text(file, place, *text);
+        status = check_values(file, place, *text, strlen(*text) + 1);
     if (dt_failed(&status)) {
         free(*text);
         *text = NULL;

@@ -31,6 +31,9 @@ dt_status dt_tensors_add_text(dt_image *image, const dt_group *checksums, const 
  * first tensor that is missing, has another shape (both are told), or fails its checksum. */
 dt_status dt_tensors_read_all(const dt_library_file *file, const dt_catalogue *catalogue);
 
+/* Reads a single number as `type`, the type that it was added with. Errors: DT_FILE. */
+dt_status dt_tensors_read_number(const dt_library_file *file, const char *place, hid_t type, void *value);
+
 /* Reads a text; the caller frees it. Errors: DT_FILE, DT_MEMORY. */
 dt_status dt_tensors_read_text(const dt_library_file *file, const char *place, char **text);
 

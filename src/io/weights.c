@@ -2,6 +2,9 @@
 /* Weights files. */
 #include "dtrain/weights.h"
 
+#include <stdio.h>
+#include <sys/stat.h>
+
 #include "io/header.h"
 #include "io/tensors.h"
 #include "io/weights_file.h"
@@ -30,25 +33,15 @@ dt_status dt_weights_save(const char *path, const dt_network *network, const dt_
     return status;
 }
 
-static dt_status read_network(const dt_library_file *file, dt_network_config *config) {
-    dt_group group;
-    DT_TRY(dt_header_open(file, &group));
-    dt_status status = dt_header_read_network(&group, config);
-    dt_library_close(group.handle, H5Gclose, file->path, &status);
-    return status;
+void dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]) {
+    struct stat found;
+    bool folder = stat(name, &found) == 0 && S_ISDIR(found.st_mode);
+    snprintf(path, DT_WEIGHTS_PATH, folder ? "%s/last.weights.h5" : "%s", name);
 }
 
 dt_status dt_weights_network(const char *path, dt_network_config *config) {
-    dt_library_file file;
-    *config = (dt_network_config){0};
-    dt_library_voice voice = dt_library_silence();
-    dt_status status = dt_library_open(path, &file);
-    if (!dt_failed(&status)) {
-        status = read_network(&file, config);
-        dt_library_close(file.handle, H5Fclose, path, &status);
-    }
-    dt_library_restore(voice);
-    return status;
+    bool unused;
+    return dt_header_peek(path, config, &unused);
 }
 
 /* A file with more layers than the network would fit in silence and mean another network. */

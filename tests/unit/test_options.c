@@ -412,13 +412,22 @@ static void test_report_paths(void **state) {
 static void test_wrong_arguments(void **state) {
     (void)state;
     dt_command_line line;
-    assert_fails(PARSE(&line, "trian"), DT_USAGE, "'trian' is not a command: train, eval, info or report");
+    assert_fails(PARSE(&line, "trian"), DT_USAGE,
+                 "'trian' is not a command: train, eval, info, report, inspect or export");
     assert_fails(PARSE(&line, ""), DT_USAGE, "'' is not a command");
     assert_fails(PARSE(&line, "-"), DT_USAGE, "'-' is not a command");
     assert_fails(PARSE(&line, "train", "x"), DT_USAGE, "'x': an argument too many");
     assert_fails(PARSE(&line, "info", "x"), DT_USAGE, "'x': an argument too many");
     assert_fails(PARSE(&line, "eval", "a", "b"), DT_USAGE, "'b': an argument too many");
     assert_fails(PARSE(&line, "eval", ""), DT_USAGE, "eval: '' is not allowed");
+    assert_fails(PARSE(&line, "inspect"), DT_USAGE, "inspect: which file? dtrain inspect FILE");
+    assert_fails(PARSE(&line, "inspect", "a", "b"), DT_USAGE, "'b': an argument too many: inspect takes one");
+    assert_fails(PARSE(&line, "export", "a"), DT_USAGE, "export: which file? dtrain export IN");
+    assert_fails(PARSE(&line, "export", "a", "b", "c"), DT_USAGE,
+                 "'c': an argument too many: export takes two");
+    assert_ok(PARSE(&line, "export", "a", "b"));
+    assert_string_equal(line.options.weights, "a");
+    assert_string_equal(line.options.target, "b");
     assert_fails(PARSE(&line, "--help", "--batch", "0"), DT_USAGE, "--batch: '0'");
 }
 
