@@ -26,6 +26,23 @@ static void describe_machine(const json_t *hosts, const char *mark, FILE *stream
             count == 1 ? "" : "s", text_of(first, "host"), count > 1 ? ", .." : "");
 }
 
+/* Names the first rank whose CPU is not that of rank 0. */
+static void warn_of_mixed(const json_t *hosts, const char *mark, FILE *stream) {
+    const json_t *first = json_array_get(hosts, 0);
+    for (size_t i = 1; i < json_array_size(hosts); i++) {
+        const json_t *host = json_array_get(hosts, i);
+        if (strcmp(text_of(host, "cpu"), text_of(first, "cpu")) == 0)
+            continue;
+        fprintf(stream,
+                "%swarning: the CPUs are mixed, and the slowest sets the pace: rank 0 runs on %s (%s), rank "
+                "%zu on %s "
+                "(%s)\n",
+                mark, text_of(first, "cpu"), text_of(first, "host"), i, text_of(host, "cpu"),
+                text_of(host, "host"));
+        return;
+    }
+}
+
 static void describe_options(const json_t *setup, const char *mark, FILE *stream) {
     const json_t *options = json_object_get(setup, "options");
     fprintf(stream, "%soptions:", mark);
@@ -44,15 +61,13 @@ static void describe_options(const json_t *setup, const char *mark, FILE *stream
 void dt_scaling_describe(const dt_trials *trials, const char *mark, FILE *stream) {
     const json_t *setup = trials->setup, *versions = json_object_get(setup, "versions");
     describe_machine(json_object_get(setup, "hosts"), mark, stream);
-    fprintf(stream, "%sversions: %s; %s; %s; %s; %s kernels\n", mark, text_of(versions, "dtrain"),
-            text_of(versions, "compiler"), text_of(versions, "mpi"), text_of(versions, "blas"),
-            text_of(versions, "isa"));
+    fprintf(stream, "%sversions: %s; %s; %s kernels; %s; %s\n", mark, text_of(versions, "dtrain"),
+            text_of(versions, "compiler"), text_of(versions, "isa"), text_of(versions, "mpi"),
+            text_of(versions, "blas"));
     fprintf(stream, "%scommand: %s\n", mark, text_of(setup, "command"));
     fprintf(stream, "%slauncher: %s\n", mark, text_of(setup, "launcher"));
     describe_options(setup, mark, stream);
-    if (trials->mixed[0])
-        fprintf(stream, "%swarning: the CPUs are mixed, and the slowest sets the pace: %s\n", mark,
-                trials->mixed);
+    warn_of_mixed(json_object_get(setup, "hosts"), mark, stream);
 }
 
 static const char *const titles[DT_EXPERIMENTS] = {

@@ -49,7 +49,6 @@ typedef struct dt_trials {
     json_t *setup; /* the first line of scaling.jsonl: machine, versions, options */
     dt_trial *list;
     int count;
-    char mixed[DT_TRIAL_WHY]; /* in words, when the ranks' CPUs are not all the same; else empty */
 } dt_trials;
 
 /* Why `run` is not the same computation with the same bits as `reference`, both whole: the first difference

@@ -183,28 +183,13 @@ static dt_trial trial_of(const dt_result *result) {
     return trial;
 }
 
-/* Notes the first rank whose CPU is not that of the first. */
-static void compare_hosts(dt_trials *trials, const json_t *hosts) {
-    const char *first = json_string_value(json_object_get(json_array_get(hosts, 0), "cpu"));
-    for (size_t i = 1; first && !trials->mixed[0] && i < json_array_size(hosts); i++) {
-        const json_t *host = json_array_get(hosts, i);
-        const char *cpu = json_string_value(json_object_get(host, "cpu"));
-        if (cpu && strcmp(cpu, first) != 0)
-            snprintf(trials->mixed, sizeof trials->mixed, "rank 0 runs on %.60s, rank %d on %.60s (%.60s)",
-                     first, (int)i, cpu, json_string_value(json_object_get(host, "host")));
-    }
-}
-
-/* The first run that began says which program and machine it was. */
+/* The first of the runs with the most ranks says which program and machines it was. */
 static void describe(dt_trials *trials, const dt_results *results) {
     static const char *const names[] = {"versions", "hosts", "data", "bits", "options"};
     const dt_run_record *widest = NULL;
     for (int i = 0; i < results->count; i++) {
         const dt_records *records = &results->list[i].records;
-        if (records->count == 0)
-            continue;
-        compare_hosts(trials, json_object_get(records->runs[0].start, "hosts"));
-        if (!widest || dt_record_ranks(&records->runs[0]) > dt_record_ranks(widest))
+        if (records->count > 0 && (!widest || dt_record_ranks(&records->runs[0]) > dt_record_ranks(widest)))
             widest = &records->runs[0];
     }
     for (size_t i = 0; widest && i < sizeof names / sizeof *names; i++) {

@@ -325,6 +325,21 @@ static void comparison_of_scaling(void **state) {
     free(text);
 }
 
+static void mixed_processors(void **state) {
+    (void)state;
+    put("mixed.jsonl",
+        "{\"event\":\"setup\",\"hosts\":[{\"cpu\":\"A\",\"host\":\"n1\"},{\"cpu\":\"A\",\"host\":\"n1\"},"
+        "{\"cpu\":\"B\",\"host\":\"n2\"}]}\n"
+        "{\"event\":\"run\",\"order\":1,\"experiments\":[],\"strategy\":\"s\",\"ranks\":1,\"threads\":1,"
+        "\"batch\":8,\"repeat\":1,\"oversubscribed\":false,\"state\":\"VALID\",\"why\":\"\",\"phases_ms\":{}}"
+        "\n");
+    char *text = report("mixed.jsonl", NULL);
+    assert_has(text, "machine: A, 2 hosts (n1, ..)\n");
+    assert_has(
+        text, "the CPUs are mixed, and the slowest sets the pace: rank 0 runs on A (n1), rank 2 on B (n2)\n");
+    free(text);
+}
+
 /* Five seeds of two learning rates: 0.001 reads 90 .. 94 %, 0.01 reads 80 .. 84 %. */
 static void put_sweep(const char *name, double accuracy, const char *rate) {
     char path[ROOM], text[TEXT];
@@ -449,6 +464,7 @@ int main(void) {
         TEST(scaling_files),
         TEST(weak_scaling),
         TEST(comparison_of_scaling),
+        TEST(mixed_processors),
         TEST(sweep_table),
         TEST(comparison_of_two_runs),
         TEST(unfinished_runs),
