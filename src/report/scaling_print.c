@@ -47,7 +47,8 @@ static void describe_options(const json_t *setup, const char *mark, FILE *stream
     const json_t *options = json_object_get(setup, "options");
     fprintf(stream, "%soptions:", mark);
     for (size_t i = 0; i < json_array_size(options); i++)
-        fprintf(stream, " %s", json_string_value(json_array_get(options, i)));
+        if (json_is_string(json_array_get(options, i)))
+            fprintf(stream, " %s", json_string_value(json_array_get(options, i)));
     fprintf(stream,
             "\n%smeasured: %s, %d repeats of %d epochs of %d steps behind %d of warm-up, order shuffled "
             "with seed %d\n",

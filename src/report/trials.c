@@ -161,11 +161,12 @@ void dt_trials_release(dt_trials *trials) {
 
 static unsigned experiment_bits(const json_t *names) {
     unsigned bits = 0;
-    for (size_t i = 0; i < json_array_size(names); i++)
-        for (int known = 0; known < DT_EXPERIMENTS; known++)
-            if (strcmp(json_string_value(json_array_get(names, i)),
-                       dt_experiment_name((dt_experiment)known)) == 0)
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        for (int known = 0; name && known < DT_EXPERIMENTS; known++)
+            if (strcmp(name, dt_experiment_name((dt_experiment)known)) == 0)
                 bits |= 1U << known;
+    }
     return bits;
 }
 
@@ -194,6 +195,9 @@ static dt_status trial_of(json_t *line, dt_trial *trial) {
                        "oversubscribed", &oversubscribed, "state", &state, "why", &why, "phases_ms",
                        &times) != 0)
         return dt_fail(DT_FILE, "not a run of a scaling.jsonl: %s", error.text);
+    if (trial->ranks < 1 || trial->threads < 1 || trial->batch < 1)
+        return dt_fail(DT_FILE, "%d ranks, %d threads, batch %d: not a run of a scaling.jsonl", trial->ranks,
+                       trial->threads, trial->batch);
     if (!state_of(state, &trial->state))
         return dt_fail(DT_FILE, "state %s is none of VALID, INVALID, FAILED", state);
     trial->experiments = experiment_bits(names);

@@ -52,6 +52,12 @@ static dt_status add_result(dt_results *results, const char *folder, const char 
     json_t *asked;
     snprintf(path, sizeof path, "%s/runs/%s/asked.json", folder, name);
     DT_TRY(load_object(path, &asked));
+    static const char *const needed[] = {"ranks", "threads", "batch"};
+    for (int i = 0; i < 3; i++)
+        if (json_integer_value(json_object_get(asked, needed[i])) < 1) {
+            json_decref(asked);
+            return dt_fail(DT_FILE, "%s: %s is missing or below 1", path, needed[i]);
+        }
     dt_result *list = realloc(results->list, (size_t)(results->count + 1) * sizeof *list);
     if (!list) {
         json_decref(asked);
@@ -68,7 +74,8 @@ static dt_status add_result(dt_results *results, const char *folder, const char 
 }
 
 static int by_order(const void *a, const void *b) {
-    return asked_number(a, "order") - asked_number(b, "order");
+    int first = asked_number(a, "order"), second = asked_number(b, "order");
+    return (first > second) - (first < second);
 }
 
 static dt_status read_results(const char *folder, dt_results *results) {
@@ -201,6 +208,8 @@ static void describe(dt_trials *trials, const dt_results *results) {
 
 static dt_status judge_all(dt_trials *trials, const dt_results *results) {
     int warmup = (int)json_integer_value(json_object_get(trials->setup, "warmup"));
+    if (warmup < 0)
+        return dt_fail(DT_FILE, "setup.json: warmup is %d", warmup);
     trials->list = calloc((size_t)results->count + 1, sizeof *trials->list);
     if (!trials->list)
         return dt_fail(DT_MEMORY, "no memory for %d trials", results->count);

@@ -440,6 +440,48 @@ static void damaged_files(void **state) {
     dt_records_release(&records);
 }
 
+/* Lines that jansson takes and a table cannot. */
+static void damaged_trials(void **state) {
+    (void)state;
+    static const char *const changes[][3] = {
+        {"\"ranks\":2", "\"ranks\":0", "0 ranks"},
+        {"\"batch\":64", "\"batch\":-8", "batch -8"},
+        {"\"ranks\":2", "\"ranks\":\"2\"", "not a run of a scaling.jsonl"},
+        {"VALID", "GREAT", "state GREAT is none of"},
+        {"[\"strong\"]", "[17,null]", NULL},
+        {"setup", "seTup", "first line of a scaling.jsonl is its setup"},
+    };
+    const double speed[] = {100};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char text[2 * TEXT] = "", whole[TEXT];
+        put_line("s.jsonl", speed, 1, "VALID");
+        FILE *file = fopen(place("s.jsonl"), "r");
+        assert_non_null(file);
+        whole[fread(whole, 1, sizeof whole - 1, file)] = '\0';
+        fclose(file);
+        char *spot = strstr(whole, changes[i][0]);
+        assert_non_null(spot);
+        *spot = '\0';
+        append(text, sizeof text, whole);
+        append(text, sizeof text, changes[i][1]);
+        append(text, sizeof text, spot + strlen(changes[i][0]));
+        put("s.jsonl", text);
+        dt_trials trials = {0};
+        if (changes[i][2])
+            assert_fails(dt_trials_read(place("s.jsonl"), &trials), DT_FILE, changes[i][2]);
+        else
+            assert_ok(dt_trials_read(place("s.jsonl"), &trials));
+        dt_trials_release(&trials);
+    }
+    put_scaling();
+    put("runs/0003/asked.json", "{\"ranks\":2,\"threads\":1}");
+    dt_trials trials;
+    assert_fails(dt_trials_gather(folder, &trials), DT_FILE, "0003/asked.json: batch is missing");
+    put_scaling();
+    put("setup.json", "{\"warmup\":-1}");
+    assert_fails(dt_trials_gather(folder, &trials), DT_FILE, "warmup is -1");
+}
+
 static void paths_that_do_not_fit(void **state) {
     (void)state;
     const double speeds[] = {1, 2};
@@ -469,6 +511,7 @@ int main(void) {
         TEST(comparison_of_two_runs),
         TEST(unfinished_runs),
         TEST(damaged_files),
+        TEST(damaged_trials),
         TEST(paths_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
