@@ -80,7 +80,8 @@ static const char *const titles[DT_EXPERIMENTS] = {
 static void add_row(dt_table *table, const dt_scaling_row *row) {
     const dt_trial *kind = row->first;
     dt_table_add(table, "%d", kind->batch);
-    dt_table_add(table, "%s", kind->strategy);
+    bool says_more = kind->chosen[0] && strcmp(kind->chosen, kind->strategy) != 0;
+    dt_table_add(table, "%s%s%s", kind->strategy, says_more ? ": " : "", says_more ? kind->chosen : "");
     dt_table_add(table, "%d", kind->ranks);
     dt_table_add(table, "%d", kind->threads);
     dt_table_add_number(table, row->speed.median, 1);
@@ -161,7 +162,7 @@ static void write_row(FILE *file, const dt_scaling_row *row) {
     for (int phase = 0; phase < DT_PHASES; phase++)
         if (phase != DT_PHASE_EVALUATION)
             write_number(file, row->phases_ms[phase]);
-    fputc('\n', file);
+    fprintf(file, ",%s\n", kind->chosen);
 }
 
 static void write_heads(FILE *file) {
@@ -174,7 +175,7 @@ static void write_heads(FILE *file) {
     for (int phase = 0; phase < DT_PHASES; phase++)
         if (phase != DT_PHASE_EVALUATION)
             fprintf(file, ",%s_ms", dt_phase_name((dt_phase)phase));
-    fputc('\n', file);
+    fputs(",chosen\n", file);
 }
 
 dt_status dt_scaling_write_csv(const dt_trials *trials, const dt_scaling *scaling, const char *path) {

@@ -31,7 +31,8 @@ enum { DT_TRIAL_NAME = 32, DT_TRIAL_WHY = 256 };
 /* Times and speeds are NaN for a failed trial, others too where they are not known. */
 typedef struct dt_trial {
     unsigned experiments;
-    char strategy[DT_TRIAL_NAME];
+    char strategy[DT_TRIAL_NAME]; /* asked for */
+    char chosen[DT_TRIAL_NAME];   /* used: what `auto` took; empty if the record does not say it */
     int ranks, threads, batch;
     int repeat, order; /* order: its place among all runs of the benchmark, from 1 */
     bool oversubscribed;

@@ -409,6 +409,46 @@ static void unfinished_runs(void **state) {
     free(table);
 }
 
+/* A run that was stopped as asked says so at its end; the one that goes on from there counts. */
+static void stopped_runs(void **state) {
+    (void)state;
+    char text[3 * TEXT] = "";
+    append(text, sizeof text, run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    char *reason = strstr(text, "\"weights_hash\"");
+    strcpy(reason, "\"reason\":\"stopped\",\"x\":0}\n");
+    put("s/metrics.jsonl", text);
+    char *table = report("s", NULL);
+    assert_has(table, "     0           1\n");
+    free(table);
+    append(text, sizeof text, run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    put("s/metrics.jsonl", text);
+    table = report("s", NULL);
+    assert_has(table, "     1           0\n");
+    free(table);
+}
+
+/* What auto chose stands beside it. */
+static void chosen_strategy(void **state) {
+    (void)state;
+    dt_trial list[] = {{.experiments = 1,
+                        .strategy = "auto",
+                        .chosen = "hybrid",
+                        .ranks = 2,
+                        .threads = 1,
+                        .batch = 64,
+                        .images_per_s = 1}};
+    dt_trials trials = {.setup = json_object(), .list = list, .count = 1}, again = {0};
+    json_object_set_new(trials.setup, "event", json_string("setup"));
+    assert_ok(dt_trials_write(&trials, place("auto.jsonl")));
+    assert_ok(dt_trials_read(place("auto.jsonl"), &again));
+    assert_string_equal(again.list[0].chosen, "hybrid");
+    json_decref(trials.setup);
+    dt_trials_release(&again);
+    char *text = report("auto.jsonl", NULL);
+    assert_has(text, "  auto: hybrid  ");
+    free(text);
+}
+
 static void damaged_files(void **state) {
     (void)state;
     dt_records records = {0};
@@ -510,6 +550,8 @@ int main(void) {
         TEST(sweep_table),
         TEST(comparison_of_two_runs),
         TEST(unfinished_runs),
+        TEST(stopped_runs),
+        TEST(chosen_strategy),
         TEST(damaged_files),
         TEST(damaged_trials),
         TEST(paths_that_do_not_fit),
