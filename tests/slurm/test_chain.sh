@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# test_chain.sh DTRAIN: slurm/chain.sbatch with a limit of one minute. One run by srun is put back into the queue, loses a
+# node, is preempted, loses a rank and reaches its time limit; one by mpirun reaches its time limit. Both end with the hash
+# of a run that nothing disturbed. A folder that is not shared and a chain that makes no headway end with a message.
+#
+# The link between the nodes is slow, which gives each step a least time on any machine: the run is always longer than the
+# 30 s in which Slurm's warning comes, and costs little.
+# shellcheck disable=SC1091,SC2034,SC2154 # common.sh gives and takes variables
+. "$(dirname "$0")/common.sh"
+DTRAIN=$1
+cluster_options=2
+[ -n "${DT_CLUSTER_MODE:-}" ] || enter_slurm --rate 40mbit "$@"
+start_test
+limit=500
+
+epochs=25 # of 32 steps, at least 60 ms each
+[ "$DT_CLUSTER_MODE" = hosts ] || epochs=250
+options=(--data synthetic:2300 --validation 252 --test-limit 64 --epochs "$epochs" --width 0.05 --threads 1)
+"$DTRAIN" "${options[@]}" --out reference >reference.out 2>&1 || fail "the reference"
+expected=$(weights_hash reference)
+[ -n "$expected" ] || fail "the reference has no hash"
+echo "reference: $expected after $SECONDS s"
+
+options+=(--checkpoint-every 16steps)
+layout=(--nodes=2 --ntasks-per-node=1 --cpus-per-task=1 --time=1)
+saved() {
+    stat -L -c '%i %Y %s' "$work/runs/$job/last.weights.h5" 2>/dev/null || echo none
+}
+has_saved_since() { # what saved said before
+    [ "$(field "$job" JobState)" = RUNNING ] && [ "$(saved)" != "$1" ]
+}
+is_at_start() { # number
+    [ "$(field "$job" Restarts)" = "$1" ] && [ "$(field "$job" JobState)" = RUNNING ]
+}
+# Waits until start number $1 runs and has saved something: the moment for the next blow.
+await_progress() { # number
+    await 60 "start number $1" is_at_start "$1"
+    await 60 "a checkpoint of start number $1" has_saved_since "$last"
+    last=$(saved)
+    echo "start $1 has saved after $SECONDS s"
+}
+
+job=$(submit "${layout[@]}" -o srun.out "$scripts/chain.sbatch" "${options[@]}")
+last=none
+await_progress 0
+scontrol requeue "$job"
+
+await_progress 1
+scontrol update nodename=node2 state=down reason=test
+await 30 "the job to leave node2" test "$(field "$job" JobState)" != RUNNING
+sleep 2
+scontrol update nodename=node2 state=resume
+
+await_progress 2
+urgent=$(submit --partition=urgent --nodes=2 --exclusive -o /dev/null --wrap 'sleep 1')
+ended "$urgent" 60 COMPLETED 0
+
+await_progress 3
+pid=$(pgrep -n -f -- "^$DTRAIN .*runs/$job" || true)
+[ -n "$pid" ] || fail "no rank found"
+kill -KILL "$pid"
+
+await_progress 4
+# Its limit is near 30 s after this start; meanwhile the same by mpirun.
+other=$(DTRAIN_LAUNCHER=mpirun submit "${layout[@]}" -o mpirun.out "$scripts/chain.sbatch" "${options[@]}")
+unshared=""
+if [ "$DT_CLUSTER_MODE" = hosts ]; then
+    mkdir local
+    # shellcheck disable=SC1091,SC2016
+    bash -c '. "$0/sandbox.sh"; sandbox_exec node2 mount -t tmpfs tmpfs "$1/local"' "$cluster" "$work" || fail "cannot change node2"
+    unshared=$(submit "${layout[@]}" -o unshared.out "$scripts/chain.sbatch" "${options[@]}" --out "$work/local/run")
+fi
+# A program that dies at once.
+printf '#!/bin/sh\nkill -KILL $$\n' >dying
+chmod +x dying
+hopeless=$(DTRAIN=$work/dying DTRAIN_CHAIN_IDLE=2 submit --nodes=1 -o hopeless.out "$scripts/chain.sbatch")
+
+ended "$job" 200 COMPLETED 0
+echo "the chain by srun ended after $SECONDS s"
+ended "$other" 200 COMPLETED 0
+echo "the chain by mpirun ended after $SECONDS s"
+ended "$hopeless" 60 FAILED 137
+[ -z "$unshared" ] || ended "$unshared" 60 FAILED 4
+
+cat "runs/$job/chain.log" "runs/$other/chain.log"
+says srun.out 'Slurm has put the job back in the queue'
+says srun.out 'SIGUSR1 from Slurm: the run is asked'
+says srun.out 'exit code 75: stopped as asked'
+says mpirun.out 'SIGUSR1 from Slurm: the run is asked'
+says mpirun.out 'exit code 75: stopped as asked'
+[ "$(field "$job" Restarts)" -ge 5 ] || fail "$(field "$job" Restarts) restarts, not 5"
+[ "$(field "$other" Restarts)" -ge 1 ] || fail "the chain by mpirun was never interrupted"
+says hopeless.out 'the last 2 starts saved nothing new'
+[ -z "$unshared" ] || says unshared.out 'local/run is not shared: node2 cannot see it'
+for run in "$job" "$other"; do
+    [ "$(weights_hash "runs/$run")" = "$expected" ] || fail "job $run: hash $(weights_hash "runs/$run"), not $expected"
+done
+echo "chain.sbatch ($DT_CLUSTER_MODE): $expected after $(field "$job" Restarts) restarts by srun, $(field "$other" Restarts) by mpirun"
