@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # Sourced by the tests of this folder with their arguments: starts the test again inside a Slurm of two nodes of four
-# processors, in a folder of its own. Exit code 77, a skipped test, where Slurm is not installed; DT_REQUIRE_SLURM=1 makes
-# that a failure.
+# processors, in a folder of its own. DT_SLURM_MODE is the --mode of tests/cluster/slurm. Exit code 77, a skipped test, where
+# Slurm is not installed; DT_REQUIRE_SLURM=1 makes that a failure.
 # shellcheck disable=SC2034
 set -euo pipefail
 
 scripts=$DT_TEST_SOURCE_DIR/slurm
 cluster=$DT_TEST_SOURCE_DIR/tests/cluster
+cluster_options=()
 
-enter_slurm() { # options of tests/cluster/slurm ... -- arguments of the test ...
+# Runs the test again inside, with its arguments, and ends. The test may set cluster_options and seconds before.
+enter_slurm() { # arguments of the test
     local status=0
-    timeout --kill-after=20 "${limit:-400}" "$cluster/slurm" --nodes 2 --cpus 4 "${@:1:cluster_options}" -- \
-        bash "$0" "${@:cluster_options+1}" || status=$?
+    [ -z "${DT_SLURM_MODE:-}" ] || cluster_options+=(--mode "$DT_SLURM_MODE")
+    timeout --kill-after=20 "${seconds:-400}" "$cluster/slurm" --nodes 2 --cpus 4 "${cluster_options[@]}" -- bash "$0" "$@" ||
+        status=$?
     if [ "$status" -eq 77 ]; then
         echo "NOT TESTED: the Slurm scripts, because there is no Slurm here; tools/prepare --slurm installs it" >&2
         [ "${DT_REQUIRE_SLURM:-0}" != 1 ] || exit 1
@@ -25,7 +28,7 @@ fail() {
     for file in "$work"/*.out "$work"/runs/*/chain.log; do
         [ ! -s "$file" ] || tail -v -n 60 "$file" >&2
     done
-    [ -n "${keep_logs:-}" ] || tail -n 20 "$DT_CLUSTER/log/slurmctld" >&2
+    tail -n 20 "$DT_CLUSTER/log/slurmctld" >&2
     exit 1
 }
 

@@ -9,10 +9,9 @@
 # shellcheck disable=SC1091,SC2034,SC2154 # common.sh gives and takes variables
 . "$(dirname "$0")/common.sh"
 DTRAIN=$1
-cluster_options=2
-[ -n "${DT_CLUSTER_MODE:-}" ] || enter_slurm --rate 40mbit "$@"
+cluster_options=(--rate 40mbit) seconds=540
+[ -n "${DT_CLUSTER_MODE:-}" ] || enter_slurm "$@"
 start_test
-limit=500
 
 epochs=25 # of 32 steps, at least 60 ms each
 [ "$DT_CLUSTER_MODE" = hosts ] || epochs=250

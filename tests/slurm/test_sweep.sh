@@ -4,7 +4,6 @@
 # shellcheck disable=SC1091,SC2034,SC2154 # common.sh gives and takes variables
 . "$(dirname "$0")/common.sh"
 DTRAIN=$1
-cluster_options=0
 [ -n "${DT_CLUSTER_MODE:-}" ] || enter_slurm "$@"
 start_test
 
