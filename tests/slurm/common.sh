@@ -51,7 +51,7 @@ has_ended() { # job
     local state
     for state in $(scontrol show job "$1" | grep -oE 'JobState=[A-Z_]+' | cut -d= -f2); do
         case $state in
-        PENDING | RUNNING | COMPLETING | CONFIGURING | REQUEUED | SUSPENDED) return 1 ;;
+        PENDING | RUNNING | COMPLETING | CONFIGURING | SIGNALING | STAGE_OUT | RESIZING | REQUEUED | SUSPENDED) return 1 ;;
         esac
     done
 }

@@ -13,13 +13,11 @@ cluster_options=(--rate 40mbit) seconds=540
 [ -n "${DT_CLUSTER_MODE:-}" ] || enter_slurm "$@"
 start_test
 
-epochs=25 # of 32 steps, at least 60 ms each
-[ "$DT_CLUSTER_MODE" = hosts ] || epochs=250
+epochs=17 # of 32 steps, at least 60 ms each, or 120 ms when both runs share the link
+[ "$DT_CLUSTER_MODE" = hosts ] || epochs=170
 options=(--data synthetic:2300 --validation 252 --test-limit 64 --epochs "$epochs" --width 0.05 --threads 1)
-"$DTRAIN" "${options[@]}" --out reference >reference.out 2>&1 || fail "the reference"
-expected=$(weights_hash reference)
-[ -n "$expected" ] || fail "the reference has no hash"
-echo "reference: $expected after $SECONDS s"
+"$DTRAIN" "${options[@]}" --out reference >reference.out 2>&1 &
+reference=$!
 
 options+=(--checkpoint-every 16steps)
 layout=(--nodes=2 --ntasks-per-node=1 --cpus-per-task=1 --time=1)
@@ -29,40 +27,49 @@ saved() {
 has_saved_since() { # what saved said before
     [ "$(field "$job" JobState)" = RUNNING ] && [ "$(saved)" != "$1" ]
 }
-is_at_start() { # number
-    [ "$(field "$job" Restarts)" = "$1" ] && [ "$(field "$job" JobState)" = RUNNING ]
+has_left_nodes() {
+    [ "$(field "$job" JobState)" != RUNNING ]
 }
-# Waits until start number $1 runs and has saved something: the moment for the next blow.
-await_progress() { # number
-    await 60 "start number $1" is_at_start "$1"
-    await 60 "a checkpoint of start number $1" has_saved_since "$last"
+starts() {
+    field "$job" Restarts
+}
+has_started_since() { # number of restarts
+    [ "$(starts)" -gt "$1" ] && [ "$(field "$job" JobState)" = RUNNING ]
+}
+# Waits until the run has started again and has saved something: the moment for the next blow. Slurm's warning may come
+# between any two.
+await_progress() { # what came before
+    await 90 "a start after $1" has_started_since "$start"
     last=$(saved)
-    echo "start $1 has saved after $SECONDS s"
+    await 90 "a checkpoint after $1" has_saved_since "$last"
+    start=$(starts)
+    echo "start $start, after $1, has saved at $SECONDS s"
+}
+kill_a_rank() {
+    pkill -KILL -n -f -- "^$DTRAIN .*runs/$job"
 }
 
 job=$(submit "${layout[@]}" -o srun.out "$scripts/chain.sbatch" "${options[@]}")
-last=none
-await_progress 0
+start=-1
+await_progress submission
 scontrol requeue "$job"
 
-await_progress 1
+await_progress requeue
 scontrol update nodename=node2 state=down reason=test
-await 30 "the job to leave node2" test "$(field "$job" JobState)" != RUNNING
+await 30 "the job to leave node2" has_left_nodes
 sleep 2
 scontrol update nodename=node2 state=resume
 
-await_progress 2
+await_progress "a lost node"
 urgent=$(submit --partition=urgent --nodes=2 --exclusive -o /dev/null --wrap 'sleep 1')
 ended "$urgent" 60 COMPLETED 0
 
-await_progress 3
-pid=$(pgrep -n -f -- "^$DTRAIN .*runs/$job" || true)
-[ -n "$pid" ] || fail "no rank found"
-kill -KILL "$pid"
+await_progress preemption
+await 60 "a rank to kill" kill_a_rank
 
-await_progress 4
+await_progress "a lost rank"
 # Its limit is near 30 s after this start; meanwhile the same by mpirun.
-other=$(DTRAIN_LAUNCHER=mpirun submit "${layout[@]}" -o mpirun.out "$scripts/chain.sbatch" "${options[@]}")
+other=$(DTRAIN_LAUNCHER=mpirun OMPI_MCA_odls_base_sigkill_timeout=1 submit "${layout[@]}" -o mpirun.out "$scripts/chain.sbatch" "${options[@]}")
 unshared=""
 if [ "$DT_CLUSTER_MODE" = hosts ]; then
     mkdir local
@@ -82,6 +89,9 @@ echo "the chain by mpirun ended after $SECONDS s"
 ended "$hopeless" 60 FAILED 137
 [ -z "$unshared" ] || ended "$unshared" 60 FAILED 4
 
+wait "$reference" || fail "the reference"
+expected=$(weights_hash reference)
+[ -n "$expected" ] || fail "the reference has no hash"
 cat "runs/$job/chain.log" "runs/$other/chain.log"
 says srun.out 'Slurm has put the job back in the queue'
 says srun.out 'SIGUSR1 from Slurm: the run is asked'
