@@ -111,7 +111,9 @@ job_open() {
     [ -n "${SLURM_JOB_ID:-}" ] || job_fail 2 "this script runs inside a Slurm job: sbatch $0"
     job_options=("$@")
     job_threads=${SLURM_CPUS_PER_TASK:-1}
-    job_ranks=${SLURM_NTASKS:-1}
+    # Without a number of tasks, Slurm means one a node.
+    job_ranks=${SLURM_NTASKS:-$SLURM_JOB_NUM_NODES}
+    export SLURM_NTASKS=$job_ranks
     job_find_program
     job_choose_launcher
     job_out=$(job_option out)
@@ -190,6 +192,7 @@ job_explain() { # exit code
     6) echo "a loss or gradient was not finite" ;;
     7) echo "the cores, the instruction set or the way the ranks were started" ;;
     75) echo "stopped as asked, the state is saved; start again with --resume" ;;
+    76) echo "a rank hung or was lost, see the message above; start again with --resume" ;;
     137) echo "killed: out of memory, or Slurm's patience was over" ;;
     *) [ "$1" -le 128 ] && echo "see the messages above" ||
         echo "ended by signal $(($1 - 128)) (143 under srun: a rank that left or died took the others along)" ;;
