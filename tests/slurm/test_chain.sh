@@ -5,7 +5,7 @@
 # of a run that nothing disturbed. A folder that is not shared and a chain that makes no headway end with a message.
 #
 # The link between the nodes is slow, which gives each step a least time on any machine: the run is always longer than the
-# 30 s in which Slurm's warning comes, and costs little.
+# 30 s in which Slurm's warning comes, and costs little. Where there is no such link the pace is measured.
 # shellcheck disable=SC1091,SC2034,SC2154 # common.sh gives and takes variables
 . "$(dirname "$0")/common.sh"
 DTRAIN=$1
@@ -13,9 +13,14 @@ cluster_options=(--rate 40mbit) seconds=540
 [ -n "${DT_CLUSTER_MODE:-}" ] || enter_slurm "$@"
 start_test
 
+options=(--data synthetic:2300 --validation 252 --test-limit 64 --width 0.05 --threads 1)
 epochs=17 # of 32 steps, at least 60 ms each, or 120 ms when both runs share the link
-[ "$DT_CLUSTER_MODE" = hosts ] || epochs=170
-options=(--data synthetic:2300 --validation 252 --test-limit 64 --epochs "$epochs" --width 0.05 --threads 1)
+if [ "$DT_CLUSTER_MODE" = ports ]; then
+    mpirun --bind-to none --oversubscribe -np 2 "$DTRAIN" "${options[@]}" --epochs 4 --out pace >pace.out 2>&1 || fail "no pace"
+    epochs=$(sed -nE 's/^end: 128 steps in ([0-9.]+) s.*/\1/p' pace.out | awk '{ print int(4 * 50 / $1) + 17 }')
+    echo "$epochs epochs take a minute or so"
+fi
+options+=(--epochs "$epochs")
 "$DTRAIN" "${options[@]}" --out reference >reference.out 2>&1 &
 reference=$!
 
