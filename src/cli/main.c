@@ -24,7 +24,9 @@ static void guard_standard_streams(void) {
 }
 
 static int report(const dt_status *status) {
-    if (dt_failed(status))
+    if (status->code == DT_STOPPED)
+        dt_log_note("%s", status->text);
+    else if (dt_failed(status))
         dt_log_error("%s", status->text);
     return (int)status->code;
 }

@@ -26,7 +26,9 @@ static dt_status read_weights(dt_session *session, const char *path) {
     return dt_ok();
 }
 
-static void say(const char *name, dt_totals totals) {
+static void evaluate(dt_session *session, const char *name, dt_images images) {
+    dt_totals totals;
+    (void)dt_session_evaluate(session, images, NULL, NULL, &totals);
     if (totals.samples > 0)
         dt_log_note("%-10s  loss %.6f  accuracy %.2f %%  (%lld of %lld)", name, dt_totals_loss(totals),
                     100.0 * dt_totals_accuracy(totals), (long long)totals.correct, (long long)totals.samples);
@@ -44,8 +46,8 @@ dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm) {
     dt_status status = read_weights(&session, path);
     if (!dt_failed(&status)) {
         dt_log_note("weights: %s", path);
-        say("validation", dt_session_evaluate(&session, session.corpus.validation));
-        say("test", dt_session_evaluate(&session, session.corpus.test));
+        evaluate(&session, "validation", session.corpus.validation);
+        evaluate(&session, "test", session.corpus.test);
     }
     dt_session_close(&session);
     return status;

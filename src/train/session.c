@@ -15,6 +15,10 @@ static int largest(int a, int b) {
     return a > b ? a : b;
 }
 
+static int smallest(int a, int b) {
+    return a < b ? a : b;
+}
+
 /* The most samples that a rank has in a step. Shares differ by a leaf at most and the last rank's is never
  * the smallest. */
 static dt_share largest_share(const dt_session *session) {
@@ -100,22 +104,37 @@ void dt_session_close(dt_session *session) {
     *session = (dt_session){0};
 }
 
-dt_totals dt_session_sum(dt_session *session, dt_totals mine) {
+static dt_totals sum_over_ranks(dt_comm *comm, dt_totals mine) {
     int64_t values[4] = {mine.loss, mine.correct, mine.samples, mine.not_finite};
-    dt_comm_sum_i64(session->comm, values, 4);
+    dt_comm_sum_i64(comm, values, 4);
     return (dt_totals){values[0], values[1], values[2], values[3]};
 }
 
-dt_totals dt_session_evaluate(dt_session *session, dt_images images) {
-    dt_totals totals = {0};
+/* `samples` images of the set, from number `first` on. */
+static void evaluate_call(dt_session *session, dt_images images, int first, int samples, dt_totals *totals) {
+    for (int i = 0; i < samples; i++)
+        session->index[i] = first + i;
+    dt_images_fetch(images, session->index, samples, session->x, session->labels);
+    dt_model_evaluate(session->model, samples, session->x, session->labels, totals);
+}
+
+bool dt_session_evaluate(dt_session *session, dt_images images, dt_break_off break_off, void *context,
+                         dt_totals *totals) {
+    /* Calls between two questions: a second or two of the full network on one core, and little enough talk
+     * for the smallest. Slices differ by an image at most; all ranks make as many calls as the longest needs.
+     */
+    enum { CALLS = 8 };
     long ranks = dt_comm_size(session->comm), rank = dt_comm_rank(session->comm);
-    int begin = (int)(images.count * rank / ranks), end = (int)(images.count * (rank + 1) / ranks);
-    for (int first = begin; first < end; first += session->samples) {
-        int samples = end - first < session->samples ? end - first : session->samples;
-        for (int i = 0; i < samples; i++)
-            session->index[i] = first + i;
-        dt_images_fetch(images, session->index, samples, session->x, session->labels);
-        dt_model_evaluate(session->model, samples, session->x, session->labels, &totals);
+    int first = (int)(images.count * rank / ranks), end = (int)(images.count * (rank + 1) / ranks);
+    int longest = (int)((images.count + ranks - 1) / ranks);
+    int calls = (longest + session->samples - 1) / session->samples;
+    dt_totals mine = {0};
+    for (int call = 0; call < calls; call++, first += session->samples) {
+        if (first < end)
+            evaluate_call(session, images, first, smallest(session->samples, end - first), &mine);
+        if (break_off && call % CALLS == CALLS - 1 && break_off(context))
+            return false;
     }
-    return dt_session_sum(session, totals);
+    *totals = sum_over_ranks(session->comm, mine);
+    return true;
 }

@@ -229,6 +229,86 @@ static void test_texts(void **state) {
     assert_true(walk_to(&line.options, "data").given);
 }
 
+static void refuse_all(const char *name, const char *const *values) {
+    for (; *values; values++)
+        refuse_value(find(name), *values);
+}
+
+static void test_durations(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+        int seconds;
+    } cases[] = {{"3h50m", "3h50m", 13800}, {"90s", "1m30s", 90},
+                 {"2h", "2h", 7200},        {"10min", "10m", 600},
+                 {"1h0m5s", "1h5s", 3605},  {"1s", "1s", 1},
+                 {"90min", "1h30m", 5400},  {"596523h", "596523h", 2147482800}};
+    dt_command_line line;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_ok(parse_value(&line, find("max-time"), cases[i].text));
+        assert_int_equal(line.options.max_time, cases[i].seconds);
+        assert_string_equal(walk_to(&line.options, "max-time").value, cases[i].shown);
+    }
+    refuse_all("max-time", (const char *const[]){"", "0", "5", "0s", "h", "5m3h", "3h4h", "1h-5m", "3 h",
+                                                 "1.5h", "-1s", "1d", "none", "596524h",
+                                                 "99999999999999999999999s", "1hx", "10mi", NULL});
+    assert_ok(PARSE(&line, NULL));
+    assert_int_equal(line.options.max_time, 0);
+    assert_false(walk_to(&line.options, "max-time").given);
+}
+
+static void test_intervals(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+        dt_interval_unit unit;
+        int amount;
+    } cases[] = {{"1epoch", "1epoch", DT_INTERVAL_EPOCHS, 1},
+                 {"3epochs", "3epochs", DT_INTERVAL_EPOCHS, 3},
+                 {"500steps", "500steps", DT_INTERVAL_STEPS, 500},
+                 {"1step", "1step", DT_INTERVAL_STEPS, 1},
+                 {"10min", "10m", DT_INTERVAL_SECONDS, 600},
+                 {"1h30m", "1h30m", DT_INTERVAL_SECONDS, 5400},
+                 {"none", "none", DT_INTERVAL_NONE, 0}};
+    dt_command_line line;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_ok(parse_value(&line, find("checkpoint-every"), cases[i].text));
+        assert_int_equal(line.options.checkpoint_every.unit, cases[i].unit);
+        assert_int_equal(line.options.checkpoint_every.amount, cases[i].amount);
+        assert_string_equal(walk_to(&line.options, "checkpoint-every").value, cases[i].shown);
+    }
+    refuse_all("checkpoint-every",
+               (const char *const[]){"", "epoch", "0epoch", "0steps", "500", "5 steps", "-1epoch", "1epochh",
+                                     "2147483648steps", "None", "1.5epochs", NULL});
+}
+
+/* Its value may follow, may stand behind "=", or be left out. */
+static void test_resume(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, NULL));
+    assert_null(line.options.resume);
+    assert_ok(PARSE(&line, "--resume"));
+    assert_string_equal(line.options.resume, "");
+    assert_ok(PARSE(&line, "--resume", "--batch", "3"));
+    assert_string_equal(line.options.resume, "");
+    assert_int_equal(line.options.batch, 3);
+    assert_ok(PARSE(&line, "--resume", "some/file.h5", "train", "--batch", "3"));
+    assert_string_equal(line.options.resume, "some/file.h5");
+    assert_int_equal(line.options.batch, 3);
+    assert_int_equal(line.command, DT_COMMAND_TRAIN);
+    assert_ok(PARSE(&line, "--resu=folder"));
+    assert_string_equal(line.options.resume, "folder");
+    assert_ok(PARSE(&line, "--resume", "train"));
+    assert_string_equal(line.options.resume, "");
+    assert_ok(PARSE(&line, "eval", "--resume", "a", "b"));
+    assert_string_equal(line.options.resume, "a");
+    assert_string_equal(line.options.weights, "b");
+    assert_fails(PARSE(&line, "--resume="), DT_USAGE,
+                 "--resume: '' is not allowed: a name that is not empty");
+    assert_fails(PARSE(&line, "--resume", "--quiet", "folder"), DT_USAGE, "'folder' is not a command");
+}
+
 static void test_defaults_are_the_seed_run(void **state) {
     (void)state;
     dt_command_line line;
@@ -251,6 +331,13 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_int_equal(options.isa, DT_ISA_BEST);
     assert_string_equal(options.out, "run");
     assert_false(options.quiet);
+    assert_int_equal(options.checkpoint_every.unit, DT_INTERVAL_EPOCHS);
+    assert_int_equal(options.checkpoint_every.amount, 1);
+    assert_int_equal(options.keep, 3);
+    assert_false(options.checkpoint_required || options.override);
+    assert_true(!options.resume && !options.init && options.max_time == 0);
+    assert_int_equal(options.on_nan, DT_ON_NAN_STOP);
+    assert_int_equal(options.stall_timeout, 300);
     assert_false(walk_to(&options, "data").given);
     assert_string_equal(walk_to(&options, "quiet").value, "false");
 }
@@ -264,6 +351,16 @@ static void test_each_option_has_its_field(void **state) {
                     "--threads=9", "--strategy=allreduce", "--engine=blas", "--isa=avx2", "--out=o",
                     "--quiet"));
     dt_options options = line.options;
+    assert_ok(PARSE(&line, "--keep=10", "--checkpoint-required", "--override", "--init=i", "--on-nan=rewind",
+                    "--stall-timeout=11", "--max-time=12s", "--checkpoint-every=13steps", "--resume=r"));
+    assert_int_equal(line.options.keep, 10);
+    assert_true(line.options.checkpoint_required && line.options.override);
+    assert_string_equal(line.options.init, "i");
+    assert_string_equal(line.options.resume, "r");
+    assert_int_equal(line.options.on_nan, DT_ON_NAN_REWIND);
+    assert_int_equal(line.options.stall_timeout, 11);
+    assert_int_equal(line.options.max_time, 12);
+    assert_int_equal(line.options.checkpoint_every.amount, 13);
     assert_string_equal(options.data, "d");
     assert_string_equal(options.out, "o");
     assert_int_equal(options.validation, 2);
@@ -323,7 +420,7 @@ static void test_missing_values(void **state) {
 }
 
 static bool takes_none(const dt_option *option) {
-    return !takes_value(option);
+    return option->kind == DT_OPTION_FLAG || option->kind == DT_OPTION_COMMAND;
 }
 
 static void check_surplus(const dt_option *option) {
@@ -491,6 +588,9 @@ int main(void) {
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_choices_are_named_as_elsewhere),
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_resume),
         cmocka_unit_test(test_defaults_are_the_seed_run),
         cmocka_unit_test(test_each_option_has_its_field),
         cmocka_unit_test(test_initial_values),
