@@ -69,7 +69,7 @@ done
 for option in data epochs batch lr beta1 beta2 eps seed bn-axis bn-layers dropout width validation train-limit \
   test-limit max-steps threads strategy engine isa out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
   stall-timeout version info help; do
-  grep -qE -- "^ +--$option(=| |\$)" "$folder/output" || complain "--help lacks --$option"
+  grep -qE -- "^ +--$option(=|\\[| |\$)" "$folder/output" || complain "--help lacks --$option"
 done
 for default in 'default: 64' 'default: 0.001' 'default: 10)' 'default: 5000'; do
   tr -s ' \n' ' ' <"$folder/output" | grep -qF "$default" || complain "--help lacks '$default'"

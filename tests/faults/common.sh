@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # What the tests of this folder share; sourced with the path of dtrain as the first argument. Sets dtrain, folder (made,
 # and removed at the end) and small: the options of a run of a few milliseconds a step.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 set -euo pipefail
 dtrain=$1
 folder=$(mktemp -d)
@@ -50,6 +50,11 @@ await() {
 # await_line LOG PATTERN: until a line of the log matches.
 await_line() {
     await 60 grep -Eq -- "$2" "$1" || fail "$(cat "$1")"
+}
+
+# more_lines PATTERN NUMBER: more than so many lines of the log have it.
+more_lines() {
+    [ "$(grep -c -- "$1" "$folder/log")" -gt "$2" ]
 }
 
 # ranks: the processes of the launcher's ranks, in their order.
