@@ -9,6 +9,7 @@
 
 #include "cli/options.h"
 #include "dtrain/dataset.h"
+#include "dtrain/denormals.h"
 #include "dtrain/log.h"
 #include "dtrain/placement.h"
 #include "dtrain/probe.h"
@@ -114,6 +115,7 @@ dt_status dt_command_info(const dt_options *options, dt_comm *comm) {
     DT_TRY_CLEANUP(status, measure(comm, options, measuring_threads(comm, &table), speeds, &isa));
     dt_comm_sum_f64(comm, speeds, SPEEDS);
     print_row("ISA", "%s (the CPU's best: %s)", dt_isa_name(isa), dt_isa_name(dt_isa_best()));
+    print_row("denormals", "%s", dt_denormals_flushed() ? "flushed to 0 on every thread" : "kept");
     print_speeds(speeds);
     if (dt_comm_rank(comm) == 0)
         print_data(options);

@@ -81,7 +81,9 @@ static const dt_option table[] = {
                  {"baseline", DT_ISA_BASELINE},
                  {"avx2", DT_ISA_AVX2},
                  {"avx512", DT_ISA_AVX512}},
-     .initial = "auto", .text = "the highest instruction set to use; auto for the best that the CPU has"},
+     .initial = "auto",
+     .text = "the highest instruction set to use; auto for what the environment variable DTRAIN_ISA says, "
+             "or else the best that every rank's CPU has"},
 
     {"out", "DIR", DT_GROUP_OUTPUT, DT_OPTION_TEXT, FIELD(out), .initial = "run",
      .text = "folder for metrics.jsonl and the weights"},

@@ -10,23 +10,12 @@
 
 #include "kernels/conv_method.h"
 #include "kernels/leaf_sums.h"
+#include "kernels/sizes.h"
 
 enum {
     BLOCK_VECTORS = 2,   /* of output channels that are computed together */
     TASKS_PER_THREAD = 6 /* of a backward pass, at least, as far as there are rows of the kernel */
 };
-
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static size_t parts_of(size_t count, size_t part) {
-    return (count + part - 1) / part;
-}
 
 /* Sizes. `rows` and `columns` are those of the values that reach the output: with pooling an odd last one
  * does not. */

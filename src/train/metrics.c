@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dtrain/denormals.h"
 #include "dtrain/log.h"
 #include "dtrain/probe.h"
 #include "dtrain/version.h"
@@ -141,9 +142,10 @@ static json_t *hosts(const dt_placement_table *table) {
 }
 
 static json_t *versions(const dt_session *session) {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s}", "dtrain", dt_version_text(), "mpi",
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "dtrain", dt_version_text(), "mpi",
                      dt_comm_library(session->comm), "blas", dt_probe_blas(), "isa",
-                     dt_isa_name(dt_kernels_isa(session->kernels)), "compiler", dt_version_compiler());
+                     dt_isa_name(dt_kernels_isa(session->kernels)), "denormals",
+                     dt_denormals_flushed() ? "flushed to 0" : "kept", "compiler", dt_version_compiler());
 }
 
 static json_t *data(const dt_corpus *corpus) {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dtrain/denormals.h"
 #include "dtrain/log.h"
 #include "dtrain/sampler.h"
 #include "train/checkpointing.h"
@@ -292,10 +293,11 @@ static void say_start(dt_run *run, const dt_resume *resume) {
     dt_session *session = &run->session;
     const dt_checkpoint_position *at = &run->position;
     int ranks = dt_comm_size(session->comm);
-    dt_log_note("start: %zu parameters, global batch %d over %d rank%s, %s kernels, setup %.2f s",
-                dt_parameters_total(dt_model_parameters(session->model)), session->options->batch, ranks,
-                ranks == 1 ? "" : "s", dt_isa_name(dt_kernels_isa(session->kernels)),
-                dt_timer_now() - run->started);
+    dt_log_note(
+        "start: %zu parameters, global batch %d over %d rank%s, %s kernels, denormals %s, setup %.2f s",
+        dt_parameters_total(dt_model_parameters(session->model)), session->options->batch, ranks,
+        ranks == 1 ? "" : "s", dt_isa_name(dt_kernels_isa(session->kernels)),
+        dt_denormals_flushed() ? "flushed to 0" : "kept", dt_timer_now() - run->started);
     dt_metrics_start(run->metrics, session);
     if (resume->found) {
         dt_log_note("resumed: %s: epoch %d, after step %lld", resume->path, at->epoch + 1,

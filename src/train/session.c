@@ -3,6 +3,7 @@
 #include "train/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dtrain/log.h"
@@ -26,9 +27,27 @@ static dt_share largest_share(const dt_session *session) {
     return dt_leaves_share(session->options->batch, ranks, ranks - 1);
 }
 
+/* The best that every rank may use, so that all compute the same bits. Collective. */
+static dt_status choose_isa(dt_session *session) {
+    dt_isa wish = session->options->isa, best = dt_isa_best(), mine;
+    dt_status status = dt_isa_choose(wish, getenv("DTRAIN_ISA"), best, &mine);
+    DT_TRY(dt_comm_agree(session->comm, status));
+    double extremes[] = {-(double)mine, (double)mine};
+    dt_comm_max_f64(session->comm, extremes, 2);
+    session->isa = (dt_isa)-extremes[0];
+    if (extremes[0] != -extremes[1])
+        dt_log_warning("the ranks' instruction sets differ, from %s to %s: all use %s",
+                       dt_isa_name(session->isa), dt_isa_name((dt_isa)extremes[1]),
+                       dt_isa_name(session->isa));
+    else if (session->isa < best)
+        dt_log_note("kernels: %s, as %s says; this CPU has %s", dt_isa_name(session->isa),
+                    wish == DT_ISA_BEST ? "DTRAIN_ISA" : "--isa", dt_isa_name(best));
+    return dt_ok();
+}
+
 static dt_status create_kernels(dt_session *session) {
     dt_kernels_config config = {
-        .team = session->team, .isa = session->options->isa, .engine = session->options->engine};
+        .team = session->team, .isa = session->isa, .engine = session->options->engine};
     return dt_kernels_create(&config, &session->kernels);
 }
 
@@ -84,6 +103,7 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
     dt_status status;
     DT_TRY_CLEANUP(status, dt_placement_gather(comm, options->threads, &session->placement));
     dt_placement_print(&session->placement);
+    DT_TRY_CLEANUP(status, choose_isa(session));
     DT_TRY_CLEANUP(status, dt_corpus_create(comm, options, &session->corpus));
     say_data(&session->corpus);
     session->samples = largest(EVALUATION_SAMPLES, largest_share(session).samples + DT_LEAF_SAMPLES);

@@ -15,6 +15,7 @@ typedef struct dt_session {
     dt_network network;
     dt_placement_table placement;
     dt_team *team;
+    dt_isa isa; /* of the kernels, the same on all ranks */
     dt_kernels *kernels;
     dt_model *model;
     dt_corpus corpus;

@@ -55,6 +55,16 @@ refuse 0 "'trian' is not a command: train, eval, info" trian
 refuse 0 "'more': an argument too many" train more
 refuse 0 "--bn-axis: 'row' is not allowed: rows or channels" --quiet --bn-axis row
 
+export DTRAIN_ISA=sse9
+refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2 or avx512" train --data synthetic:60
+run 0 info --data synthetic:60 --isa baseline
+grep -q '^ISA  *baseline' "$folder/output" || complain "--isa does not win over DTRAIN_ISA"
+export DTRAIN_ISA=baseline
+run 0 info --data synthetic:60
+grep -q '^ISA  *baseline' "$folder/output" || complain "DTRAIN_ISA is not heeded"
+grep -q '^denormals' "$folder/output" || complain "info does not say what becomes of denormals"
+unset DTRAIN_ISA
+
 for ranks in 0 2; do
   run "$ranks" --version
   [ "$code" -eq 0 ] || complain "--version: exit code $code"
