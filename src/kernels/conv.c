@@ -14,6 +14,7 @@ static const struct {
     [DT_CONV_PASSES] = {"passes", &dt_conv_passes},
     [DT_CONV_DIRECT] = {"direct", &dt_conv_direct},
     [DT_CONV_WINOGRAD] = {"winograd", &dt_conv_winograd},
+    [DT_CONV_WINOGRAD_LARGE] = {"winograd-large", &dt_conv_winograd_large},
 };
 
 const char *dt_conv_method_name(dt_conv_method method) {
@@ -33,7 +34,8 @@ static bool can(const dt_conv_config *config, dt_conv_method method) {
     return operations && operations->can(config->kernels, config->shape);
 }
 
-/* A later method is the faster one wherever it can. */
+/* A later method is the faster one wherever it can. The choice depends on engine and shape alone, never on a
+ * clock. */
 static dt_conv_method choose(const dt_conv_config *config) {
     static const dt_conv_method last[] = {
         [DT_ENGINE_AUTO] = DT_CONV_WINOGRAD,
@@ -89,6 +91,14 @@ void dt_conv_destroy(dt_conv *conv) {
 
 dt_conv_method dt_conv_chosen(const dt_conv *conv) {
     return conv->config.method;
+}
+
+double dt_conv_direct_flop(dt_conv_shape s) {
+    return 2.0 * s.height * s.width * s.kernel * s.kernel * s.in_channels * s.out_channels;
+}
+
+double dt_conv_executed_flop(const dt_conv *conv, dt_conv_pass pass) {
+    return conv->operations->executed_flop(conv, pass);
 }
 
 void dt_conv_forward(dt_conv *conv, int samples, dt_conv_input input, const float *weights, const float *bias,

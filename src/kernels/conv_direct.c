@@ -81,6 +81,19 @@ static void correlate(const dt_bodies *bodies, size_t total, size_t lanes, size_
     }
 }
 
+/* Kernel rows that touch the image, over all rows. */
+static double executed_flop(const dt_conv *conv, dt_conv_pass pass) {
+    geometry g = geometry_of(conv->config.kernels, conv->config.shape);
+    size_t touching = 0, first, end;
+    if (pass == DT_CONV_BACKWARD_DATA)
+        return dt_conv_direct_flop(conv->config.shape);
+    for (size_t row = 0; row < g.rows; row++) {
+        touched(g.margin, g.height, row, g.kernel, &first, &end);
+        touching += end - first;
+    }
+    return 2.0 * (double)(touching * g.kernel * g.columns * g.lanes);
+}
+
 static bool can(const dt_kernels *kernels, dt_conv_shape shape) {
     (void)kernels;
     return shape.in_channels == 1 && shape.kernel % 2 == 1;
@@ -356,4 +369,4 @@ static dt_status reserve(const dt_conv_config *config) {
                           larger(2 * g->columns, g->rows * g->columns + g->taps + 2) * block});
 }
 
-const dt_conv_operations dt_conv_direct = {can, reserve, lay_out, forward, backward};
+const dt_conv_operations dt_conv_direct = {can, executed_flop, reserve, lay_out, forward, backward};

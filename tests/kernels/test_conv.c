@@ -173,10 +173,10 @@ static void check_near(dt_conv_method method, const char *what, size_t count, co
     float most = 0;
     for (size_t i = 0; i < count; i++)
         most = fmaxf(most, magnitude[i]);
-    for (size_t i = 0; i < count && method == DT_CONV_WINOGRAD; i++)
+    bool mixes = method == DT_CONV_WINOGRAD || method == DT_CONV_WINOGRAD_LARGE;
+    for (size_t i = 0; i < count && mixes; i++)
         largest[i] = most;
-    rig_check_near(what, count, actual, expected, largest,
-                   (method == DT_CONV_WINOGRAD ? 10.0 : 1.0) * rig_sum_bound(terms));
+    rig_check_near(what, count, actual, expected, largest, (mixes ? 10.0 : 1.0) * rig_sum_bound(terms));
     free(largest);
 }
 
@@ -449,6 +449,7 @@ static void test_automatic_choice(void **state) {
         rig_close(r);
     }
     assert_string_equal(dt_conv_method_name(DT_CONV_DIRECT), "direct");
+    assert_string_equal(dt_conv_method_name(DT_CONV_WINOGRAD_LARGE), "winograd-large");
 }
 
 int main(void) {
