@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/methods.h"
 #include "dtrain/probe.h"
-#include "dtrain/tuning.h"
 
 enum { MOST_BATCHES = 8, KEY_JSON = 256, KEY_ISA, KEY_KERNEL };
 
@@ -89,7 +89,7 @@ static void read_isa(struct argp_state *state, const char *text, bench_options *
 static double read_width(struct argp_state *state, const char *text) {
     char *end;
     double value = strtod(text, &end);
-    if (*end != '\0' || !(value > 0 && value <= 8))
+    if (*text == '\0' || *end != '\0' || !(value > 0 && value <= 8))
         argp_error(state, "not a number above 0, up to 8: %s", text);
     return value;
 }
@@ -220,14 +220,8 @@ static void bench_method(const bench *b, const char *layer, dt_conv_shape shape,
 }
 
 static void bench_conv(const bench *b, const dt_layer_spec *spec) {
-    dt_conv_shape shape = {.height = spec->in.height,
-                           .width = spec->in.width,
-                           .in_channels = spec->in.channels,
-                           .out_channels = spec->out.channels,
-                           .kernel = spec->kernel,
-                           .pool = spec->pool};
     for (dt_conv_method method = DT_CONV_PASSES; method < DT_CONV_METHODS; method++)
-        bench_method(b, spec->name, shape, method);
+        bench_method(b, spec->name, dt_methods_shape(spec), method);
 }
 
 /* One job on all batches. */

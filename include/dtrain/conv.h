@@ -49,6 +49,10 @@ typedef struct dt_conv_config {
 
 typedef struct dt_conv dt_conv;
 
+/* What DT_CONV_AUTO comes to: a function of engine and shape alone, the same in every run and on every
+ * machine. */
+dt_conv_method dt_conv_choice(const dt_kernels *kernels, dt_conv_shape shape);
+
 /* Local. Errors: DT_MEMORY; DT_USAGE for a method that cannot do the shape. */
 dt_status dt_conv_create(const dt_conv_config *config, dt_conv **conv);
 void dt_conv_destroy(dt_conv *conv);

@@ -52,7 +52,9 @@ struct dt_options {
     dt_strategy_kind strategy;
     dt_engine engine;
     dt_isa isa;
-    const char *out; /* folder for metrics.jsonl and checkpoints */
+    const char *methods; /* of the convolutions: auto, tuned, or a list (methods.h) */
+    bool tune;           /* info: measure all methods */
+    const char *out;     /* folder for metrics.jsonl and checkpoints */
     dt_interval checkpoint_every;
     int keep;                 /* checkpoints that stay, beside the best */
     bool checkpoint_required; /* a checkpoint that cannot be written ends the run */

@@ -85,6 +85,15 @@ static const dt_option table[] = {
      .text = "the highest instruction set to use; auto for what the environment variable DTRAIN_ISA says, "
              "or else the best that every rank's CPU has"},
 
+    {"methods", "LIST", DT_GROUP_MACHINE, DT_OPTION_TEXT, FIELD(methods), .initial = "auto",
+     .text = "how the five convolutions are computed, as in direct,winograd,winograd,passes,winograd: "
+             "passes, direct (one "
+             "input channel), winograd or winograd-large (5x5; faster, less exact). auto is a fixed choice "
+             "of the engine "
+             "for each shape; tuned measures at the start, so its bits may differ from run to run"},
+    {"tune", NULL, DT_GROUP_MACHINE, DT_OPTION_FLAG, FIELD(tune), .otherwise = "off",
+     .text = "with info: time every method of every convolution"},
+
     {"out", "DIR", DT_GROUP_OUTPUT, DT_OPTION_TEXT, FIELD(out), .initial = "run",
      .text = "folder for metrics.jsonl and the weights"},
     {"quiet", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(quiet), .otherwise = "off",

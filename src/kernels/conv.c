@@ -29,24 +29,22 @@ int dt_conv_out_width(dt_conv_shape shape) {
     return shape.pool ? shape.width / 2 : shape.width;
 }
 
-static bool can(const dt_conv_config *config, dt_conv_method method) {
+static bool can(const dt_kernels *kernels, dt_conv_shape shape, dt_conv_method method) {
     const dt_conv_operations *operations = methods[method].operations;
-    return operations && operations->can(config->kernels, config->shape);
+    return operations && operations->can(kernels, shape);
 }
 
 /* A later method is the faster one wherever it can. The choice depends on engine and shape alone, never on a
  * clock. */
-static dt_conv_method choose(const dt_conv_config *config) {
+dt_conv_method dt_conv_choice(const dt_kernels *kernels, dt_conv_shape shape) {
     static const dt_conv_method last[] = {
         [DT_ENGINE_AUTO] = DT_CONV_WINOGRAD,
         [DT_ENGINE_DIRECT] = DT_CONV_DIRECT,
         [DT_ENGINE_BLAS] = DT_CONV_PASSES,
         [DT_ENGINE_REFERENCE] = DT_CONV_PASSES,
     };
-    if (config->method != DT_CONV_AUTO)
-        return config->method;
-    dt_conv_method method = last[dt_kernels_engine(config->kernels)];
-    while (method > DT_CONV_PASSES && !can(config, method))
+    dt_conv_method method = last[dt_kernels_engine(kernels)];
+    while (method > DT_CONV_PASSES && !can(kernels, shape, method))
         method--;
     return method;
 }
@@ -62,9 +60,11 @@ static dt_status reserve(dt_conv *conv) {
 }
 
 dt_status dt_conv_create(const dt_conv_config *config, dt_conv **out) {
-    dt_conv_method method = choose(config);
+    dt_conv_method method = config->method;
     *out = NULL;
-    if (!can(config, method))
+    if (method == DT_CONV_AUTO)
+        method = dt_conv_choice(config->kernels, config->shape);
+    if (!can(config->kernels, config->shape, method))
         return dt_fail(DT_USAGE, "the method %s cannot compute a %dx%d convolution of %d channels",
                        dt_conv_method_name(method), config->shape.kernel, config->shape.kernel,
                        config->shape.in_channels);

@@ -8,6 +8,7 @@
 
 #include "dtrain/log.h"
 #include "dtrain/strategy.h"
+#include "train/choice.h"
 
 /* Evaluation goes in calls of at least so many samples, that the threads have enough to share. */
 enum { EVALUATION_SAMPLES = 64 };
@@ -58,7 +59,8 @@ static dt_status create_model(dt_session *session, bool training) {
                               .samples = session->samples,
                               .leaves = largest_share(session).leaves,
                               .roots = training ? dt_strategy_roots(session->options->batch, ranks) : 0,
-                              .seed = session->options->seed};
+                              .seed = session->options->seed,
+                              .methods = session->methods};
     return dt_model_create(&config, &session->model);
 }
 
@@ -77,10 +79,13 @@ static dt_status reserve_batch(dt_session *session) {
 }
 
 /* The parts that each rank sets up for itself. */
-static dt_status open_locally(dt_session *session, bool training) {
+static dt_status open_kernels(dt_session *session) {
     int threads = session->placement.places[dt_comm_rank(session->comm)].threads;
     DT_TRY(dt_team_create(threads, &session->team));
-    DT_TRY(create_kernels(session));
+    return create_kernels(session);
+}
+
+static dt_status open_model(dt_session *session, bool training) {
     DT_TRY(create_model(session, training));
     return reserve_batch(session);
 }
@@ -107,7 +112,10 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
     DT_TRY_CLEANUP(status, dt_corpus_create(comm, options, &session->corpus));
     say_data(&session->corpus);
     session->samples = largest(EVALUATION_SAMPLES, largest_share(session).samples + DT_LEAF_SAMPLES);
-    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_locally(session, training)));
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_kernels(session)));
+    DT_TRY_CLEANUP(status, dt_choice_make(comm, options->methods, &session->network, session->kernels,
+                                          largest_share(session).samples, &session->methods));
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_model(session, training)));
     return status;
 cleanup:
     dt_session_close(session);

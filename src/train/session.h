@@ -17,6 +17,7 @@ typedef struct dt_session {
     dt_team *team;
     dt_isa isa; /* of the kernels, the same on all ranks */
     dt_kernels *kernels;
+    dt_methods methods; /* of the convolutions */
     dt_model *model;
     dt_corpus corpus;
     int samples; /* the most samples of one call of the model */

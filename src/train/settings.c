@@ -11,12 +11,12 @@ static const char *const kernels_key = "kernels";
 /* How long a run goes, on what machine, and what it writes. All other options are part of the mathematics.
  * The data are known by their fingerprint, whatever they are called. */
 static const char *const free_options[] = {
-    "data", "test-limit", "epochs", "max-steps",           "threads",      "strategy", "engine",
-    "isa",  "out",        "quiet",  "checkpoint-every",    "keep",         "resume",   "override",
-    "init", "max-time",   "on-nan", "checkpoint-required", "stall-timeout"};
+    "data", "test-limit", "epochs", "max-steps",           "threads",       "strategy", "engine",
+    "isa",  "out",        "quiet",  "checkpoint-every",    "keep",          "resume",   "override",
+    "init", "max-time",   "on-nan", "checkpoint-required", "stall-timeout", "methods",  "tune"};
 
 /* Those of them that change the last bits, and so the claim that nothing shows that a run was resumed. */
-static const char *const bit_options[] = {"engine", "kernels"};
+static const char *const bit_options[] = {"engine", "kernels", "methods"};
 
 static bool is_listed(const char *const *list, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++)
@@ -44,8 +44,11 @@ json_t *dt_settings_object(const dt_options *options) {
     return settings;
 }
 
+/* With what was chosen in the place of the wish. */
 static json_t *session_settings(const dt_session *session) {
+    char methods[DT_METHODS_TEXT];
     json_t *settings = dt_settings_object(session->options);
+    json_object_set_new(settings, "methods", json_string(dt_methods_write(session->methods, methods)));
     json_object_set_new(settings, kernels_key, json_string(dt_isa_name(dt_kernels_isa(session->kernels))));
     return settings;
 }

@@ -55,6 +55,12 @@ refuse 0 "'trian' is not a command: train, eval, info" trian
 refuse 0 "'more': an argument too many" train more
 refuse 0 "--bn-axis: 'row' is not allowed: rows or channels" --quiet --bn-axis row
 
+refuse 0 "--tune goes with the command info alone" train --tune
+refuse 2 "methods: 'fast' is not allowed" --data synthetic:60 --validation 0 --methods direct,winograd,fast,passes,passes
+refuse 0 "methods: 'direct,winograd' is not allowed" --data synthetic:60 --validation 0 --methods direct,winograd
+refuse 0 "the method direct cannot compute a 5x5 convolution" --data synthetic:60 --validation 0 --methods direct,direct,passes,passes,passes
+refuse 0 "--methods tuned goes with --engine auto, not with direct" --data synthetic:60 --validation 0 --methods tuned --engine direct
+
 export DTRAIN_ISA=sse9
 refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2 or avx512" train --data synthetic:60
 run 0 info --data synthetic:60 --isa baseline
@@ -77,7 +83,7 @@ done
 
 # Every option of the user's guide is there; the unit tests look at each default.
 for option in data epochs batch lr beta1 beta2 eps seed bn-axis bn-layers dropout width validation train-limit \
-  test-limit max-steps threads strategy engine isa out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
+  test-limit max-steps threads strategy engine isa methods tune out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
   stall-timeout version info help; do
   grep -qE -- "^ +--$option(=|\\[| |\$)" "$folder/output" || complain "--help lacks --$option"
 done

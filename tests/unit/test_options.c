@@ -329,6 +329,8 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_int_equal(options.strategy, DT_STRATEGY_ALLREDUCE);
     assert_int_equal(options.engine, DT_ENGINE_AUTO);
     assert_int_equal(options.isa, DT_ISA_BEST);
+    assert_string_equal(options.methods, "auto");
+    assert_false(options.tune);
     assert_string_equal(options.out, "run");
     assert_false(options.quiet);
     assert_int_equal(options.checkpoint_every.unit, DT_INTERVAL_EPOCHS);
@@ -348,8 +350,8 @@ static void test_each_option_has_its_field(void **state) {
     assert_ok(PARSE(&line, "--data=d", "--validation=2", "--train-limit=3", "--test-limit=4", "--epochs=5",
                     "--batch=6", "--max-steps=7", "--lr=0.25", "--beta1=0.5", "--beta2=0.75", "--eps=0.125",
                     "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
-                    "--threads=9", "--strategy=allreduce", "--engine=blas", "--isa=avx2", "--out=o",
-                    "--quiet"));
+                    "--threads=9", "--strategy=allreduce", "--engine=blas", "--isa=avx2", "--methods=m",
+                    "--tune", "--out=o", "--quiet"));
     dt_options options = line.options;
     assert_ok(PARSE(&line, "--keep=10", "--checkpoint-required", "--override", "--init=i", "--on-nan=rewind",
                     "--stall-timeout=11", "--max-time=12s", "--checkpoint-every=13steps", "--resume=r"));
@@ -379,6 +381,8 @@ static void test_each_option_has_its_field(void **state) {
     assert_int_equal(options.strategy, DT_STRATEGY_ALLREDUCE);
     assert_int_equal(options.engine, DT_ENGINE_BLAS);
     assert_int_equal(options.isa, DT_ISA_AVX2);
+    assert_string_equal(options.methods, "m");
+    assert_true(options.tune);
     assert_true(options.quiet);
 }
 
