@@ -56,10 +56,10 @@ refuse 0 "'more': an argument too many" train more
 refuse 0 "--bn-axis: 'row' is not allowed: rows or channels" --quiet --bn-axis row
 
 refuse 0 "--tune goes with the command info alone" train --tune
-refuse 2 "methods: 'fast' is not allowed" --data synthetic:60 --validation 0 --methods direct,winograd,fast,passes,passes
-refuse 0 "methods: 'direct,winograd' is not allowed" --data synthetic:60 --validation 0 --methods direct,winograd
-refuse 0 "the method direct cannot compute a 5x5 convolution" --data synthetic:60 --validation 0 --methods direct,direct,passes,passes,passes
-refuse 0 "--methods tuned goes with --engine auto, not with direct" --data synthetic:60 --validation 0 --methods tuned --engine direct
+refuse 2 "methods: 'fast' is not allowed" --data synthetic:100 --validation 0 --methods direct,winograd,fast,passes,passes
+refuse 0 "methods: 'direct,winograd' is not allowed" --data synthetic:100 --validation 0 --methods direct,winograd
+refuse 0 "the method direct cannot compute a 5x5 convolution" --data synthetic:100 --validation 0 --methods direct,direct,passes,passes,passes
+refuse 0 "--methods tuned goes with --engine auto, not with direct" --data synthetic:100 --validation 0 --methods tuned --engine direct
 
 export DTRAIN_ISA=sse9
 refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2 or avx512" train --data synthetic:60
