@@ -289,6 +289,39 @@ static void test_random_shapes_of_one_channel(void **state) {
     }
 }
 
+/* One pixel, one channel, nothing behind the pooling, and every batch around a leaf. */
+static void test_tiny_shapes(void **state) {
+    static const dt_conv_shape shapes[] = {
+        {1, 1, 1, 1, 3, false}, {1, 1, 1, 1, 5, false}, {1, 1, 1, 1, 11, false}, {2, 2, 1, 1, 5, true},
+        {3, 2, 1, 17, 3, true}, {2, 3, 2, 1, 3, true},  {1, 5, 3, 2, 3, false},  {5, 1, 2, 3, 5, false}};
+    static const int counts[] = {1, 3, 7, 8};
+    (void)state;
+    for (int i = 0; i < 8; i++)
+        for (int count = 0; count < 4; count++)
+            check_shape(shapes[i], (normal)((i + count) % NORMALS), counts[count]);
+}
+
+/* Samples for more memory than an address space has. The kernels stay of use. */
+static void test_memory_is_refused(void **state) {
+    static const dt_conv_shape wide = {32, 32, 512, 512, 5, true}, plain = {1024, 1024, 1, 64, 5, true};
+    (void)state;
+    for (dt_conv_method method = DT_CONV_PASSES; method < DT_CONV_METHODS; method++) {
+        rig r = rig_open(DT_ISA_BEST, DT_ENGINE_AUTO, 2, NULL, NULL, 1);
+        dt_conv *conv;
+        dt_conv_config config = {.kernels = r.kernels,
+                                 .shape = method == DT_CONV_DIRECT ? plain : wide,
+                                 .method = method,
+                                 .samples = 1 << 27};
+        assert_fails(dt_conv_create(&config, &conv), DT_MEMORY, "a convolution");
+        assert_null(conv);
+        config.shape = (dt_conv_shape){4, 4, 1, 2, 5, false};
+        config.samples = 8;
+        assert_ok(dt_conv_create(&config, &conv));
+        dt_conv_destroy(conv);
+        rig_close(r);
+    }
+}
+
 /* Shapes that every method but the one for one channel can do, and two for that one. */
 static const dt_conv_shape bit_shapes[] = {
     {14, 14, 8, 24, 5, true},  {7, 7, 24, 48, 3, false}, {7, 6, 19, 33, 3, true},
@@ -458,7 +491,8 @@ int main(void) {
         cmocka_unit_test(test_random_shapes),        cmocka_unit_test(test_random_shapes_of_one_channel),
         cmocka_unit_test(test_samples_stand_alone),  cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_shares_do_not_matter), cmocka_unit_test(test_nan_stays_with_its_sample),
-        cmocka_unit_test(test_automatic_choice),
+        cmocka_unit_test(test_automatic_choice),     cmocka_unit_test(test_tiny_shapes),
+        cmocka_unit_test(test_memory_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
