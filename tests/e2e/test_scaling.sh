@@ -94,7 +94,7 @@ run 0 --report good
 
 # 3. Another seed on two ranks is INVALID, a refused option on three FAILED; one rank stays VALID. More ranks than cores are said.
 program=$folder/wrapper
-run 1 "${tiny[@]}" --experiments strong --ranks 2,3 --cores 2 --out bad
+run 1 "${tiny[@]}" --strategies allreduce --experiments strong --ranks 2,3 --cores 2 --out bad
 expect ' 1 +1 .* 1/1 +VALID$'
 expect ' 2 +1 +- +- +- .* 0/1 +INVALID$'
 expect ' 3 +1 +- +- +- .* 0/1 +FAILED, oversubscribed$'
