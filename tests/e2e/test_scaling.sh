@@ -123,6 +123,8 @@ code=0
 wait "$pid" || code=$?
 [ "$code" -eq 130 ] || fail "broken off: exit code $code"
 expect '^[0-9]+ runs VALID, 0 INVALID, 0 FAILED$'
+expect 'stopped by hand'
+! grep -q 'FAILED with' output || fail "what was stopped is said to have failed"
 
 # 6. No launcher, no program, wrong calls: nothing is begun.
 DTRAIN_LAUNCHER="no-such-launcher -x" run 7 --out none
