@@ -41,17 +41,26 @@ starts() {
 has_started_since() { # number of restarts
     [ "$(starts)" -gt "$1" ] && [ "$(field "$job" JobState)" = RUNNING ]
 }
+has_saved_or_ended() { # what saved said before
+    has_saved_since "$1" || has_ended "$job"
+}
+has_started_or_ended() {
+    has_started_since "$start" || has_ended "$job"
+}
 # Waits until the run has started again and has saved something: the moment for the next blow. Slurm's warning may come
 # between any two.
 await_progress() { # what came before
-    await 90 "a start after $1" has_started_since "$start"
+    await 90 "a start after $1" has_started_or_ended
+    ! has_ended "$job" || fail "the run ended before its time, after $1"
     last=$(saved)
-    await 90 "a checkpoint after $1" has_saved_since "$last"
+    await 90 "a checkpoint after $1" has_saved_or_ended "$last"
+    ! has_ended "$job" || fail "the run ended before its time, after $1"
     start=$(starts)
     echo "start $start, after $1, has saved at $SECONDS s"
 }
 kill_a_rank() {
-    pkill -KILL -n -f -- "^$DTRAIN .*runs/$job"
+    local rank
+    rank=$(pgrep -n -f -- "^$DTRAIN .*$work/runs/$job") && kill -KILL "$rank"
 }
 
 job=$(submit "${layout[@]}" -o srun.out "$scripts/chain.sbatch" "${options[@]}")
