@@ -96,6 +96,13 @@ printf '#!/bin/sh\nkill -KILL $$\n' >dying
 chmod +x dying
 hopeless=$(DTRAIN=$work/dying DTRAIN_CHAIN_IDLE=2 submit --nodes=1 -o hopeless.out "$scripts/chain.sbatch")
 
+# Once interrupted, the run by mpirun may go on to its end, for the sake of time.
+was_interrupted() {
+    [ "$(field "$other" Restarts)" -ge 1 ]
+}
+await 200 "a second start of the run by mpirun" was_interrupted
+scontrol update jobid="$other" timelimit=10
+
 ended "$job" 200 COMPLETED 0
 echo "the chain by srun ended after $SECONDS s"
 ended "$other" 200 COMPLETED 0
