@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # test_chain.sh DTRAIN: slurm/chain.sbatch with a limit of one minute. One run by srun is put back into the queue, loses a
 # node, is preempted, loses a rank and reaches its time limit; one by mpirun reaches its time limit. Both end with the hash
-# of a run that nothing disturbed. A folder that is not shared and a chain that makes no headway end with a message.
+# of a run that nothing disturbed. A folder that is not shared and a chain that makes no headway end with a message, and
+# scancel ends a chain.
 #
 # The link between the nodes is slow, which gives each step a least time on any machine: the run is always longer than the
 # 30 s in which Slurm's warning comes, and costs little. Where there is no such link the pace is measured.
@@ -95,6 +96,14 @@ fi
 printf '#!/bin/sh\nkill -KILL $$\n' >dying
 chmod +x dying
 hopeless=$(DTRAIN=$work/dying DTRAIN_CHAIN_IDLE=2 submit --nodes=1 -o hopeless.out "$scripts/chain.sbatch")
+
+# What the user ends stays ended.
+cancelled=$(submit --nodes=1 -o cancelled.out "$scripts/chain.sbatch" "${options[@]}")
+await 60 "the run to cancel" grep -q '^start: ' cancelled.out
+scancel "$cancelled"
+await 60 "the end of job $cancelled" has_ended "$cancelled"
+await 30 "the last words of job $cancelled" grep -q 'the job was cancelled; the state is in' cancelled.out
+[ "$(field "$cancelled" JobState) $(field "$cancelled" Restarts)" = "CANCELLED 0" ] || fail "cancelled: $(scontrol show job "$cancelled")"
 
 # Once interrupted, the run by mpirun may go on to its end, for the sake of time.
 was_interrupted() {
