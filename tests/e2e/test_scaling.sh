@@ -60,7 +60,8 @@ done
 [ "$(grep -c '"event":"run".*"state":"VALID"' good/scaling.jsonl)" -eq "$(ls -d good/runs/0* | wc -l)" ] || fail "scaling.jsonl"
 [ "$(head -n 1 good/scaling.jsonl | grep -c '"event":"setup"')" -eq 1 ] || fail "scaling.jsonl does not begin with its setup"
 awk -F, '/^#/ { next } !columns { columns = NF; for (i = 1; i <= NF; i++) at[$i] = i; next }
-    NF != columns || $at["state"] != "VALID" || !($at["images_per_s"] > 0) || !($at["speedup"] > 0) { exit 1 }
+    NF != columns || $at["state"] != "VALID" || !($at["images_per_s"] > 0) || !($at["speedup"] > 0) ||
+        !($at["peak_share"] > 0) || $at["exposed_ms"] == "" { exit 1 }
     { rows++ } END { exit !(rows > 4) }' good/scaling.csv || fail "$(cat good/scaling.csv)"
 [ -z "$(find good -name '*.h5')" ] || fail "weights are left over"
 if command -v gnuplot >/dev/null; then
