@@ -16,13 +16,15 @@
 
 typedef struct dt_model dt_model;
 
-/* How a pass reaches the other ranks. All three are called on all ranks in the same order, ranks without
+/* How a pass reaches the other ranks. All are called on all ranks in the same order, ranks without
  * samples included. */
 typedef struct dt_exchange {
     void *context;
     /* sums[i] = the sum over all leaves of the global batch of partials[leaf][i], i < width, in the order of
      * the leaves, from this rank's leaves `partials` [leaves of the share][width]. Collective. */
     void (*combine)(void *context, const double *partials, int width, double *sums);
+    /* parameters.tensors[tensor] is about to be read: returns when it is complete. NULL: it always is. */
+    void (*weights_needed)(void *context, int tensor);
     /* The gradient of parameters.tensors[tensor] is complete in all roots of the share. Local. */
     void (*gradient_ready)(void *context, int tensor);
     /* A moment between two kernels at which messages may be moved along. Local. */

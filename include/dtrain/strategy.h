@@ -14,8 +14,10 @@
 #include "dtrain/model.h"
 
 typedef enum dt_strategy_kind {
-    DT_STRATEGY_ALLREDUCE /* every rank holds everything; gradients in pieces, last layer first, while
-                             backward goes on */
+    DT_STRATEGY_ALLREDUCE, /* every rank holds everything; gradients in pieces, last layer first, while
+                              backward goes on */
+    DT_STRATEGY_SHARDED    /* each rank owns a part of the gradient's sum, of Adam's moments and of his step;
+                              the weights travel to all while the next forward pass goes on */
 } dt_strategy_kind;
 
 const char *dt_strategy_name(dt_strategy_kind kind);
@@ -57,8 +59,13 @@ void dt_strategy_finish(dt_strategy *strategy);
  * does. */
 int dt_strategy_first_not_finite(dt_strategy *strategy);
 
-/* Adam's step number `step` (from 1) on the weights. */
+/* Adam's step number `step` (from 1) on the weights. They need not be complete on all ranks before
+ * dt_strategy_gather returns; the next training pass waits for what it needs. */
 void dt_strategy_update(dt_strategy *strategy, int64_t step);
+
+/* Returns when the model's weights are complete on this rank: before an evaluation, or a look at them.
+ * Collective. */
+void dt_strategy_gather(dt_strategy *strategy);
 
 /* The whole state of the network and of Adam, laid out as the table of parameters says: what a strategy
  * shares out among the ranks, complete in one place. */

@@ -71,6 +71,15 @@ static inline void dt_layer_gradient_ready(const dt_pass *pass, const dt_learnt 
     pass->exchange->gradient_ready(pass->exchange->context, learnt->index);
 }
 
+/* In front of a layer of a training pass: messages move, and the layer's weights are waited for. */
+static inline void dt_layer_await_weights(const dt_layer *layer, const dt_exchange *exchange) {
+    exchange->progress(exchange->context);
+    if (!exchange->weights_needed)
+        return;
+    exchange->weights_needed(exchange->context, layer->main.index);
+    exchange->weights_needed(exchange->context, layer->second.index);
+}
+
 /* Whether the kernel gradient of this dense layer is left to dt_model_update_dense. */
 static inline bool dt_layer_is_deferred(const dt_layer *layer, const dt_exchange *exchange) {
     return exchange->defers_dense && layer->spec->kind == DT_LAYER_DENSE;

@@ -178,8 +178,13 @@ void dt_model_set_phases(dt_model *model, dt_phases *phases) {
 static const float *forward(dt_model *model, const dt_pass *pass, const float *x) {
     assert(pass->samples <= model->max_samples);
     model->layers[0].input = (dt_conv_input){.x = x};
-    for (int i = 0; i < model->network.count; i++)
+    for (int i = 0; i < model->network.count; i++) {
+        double start = dt_timer_now();
+        if (pass->exchange)
+            dt_layer_await_weights(&model->layers[i], pass->exchange);
+        dt_phases_add(pass->phases, DT_PHASE_GRADIENTS, start);
         model->layers[i].ops->forward(&model->layers[i], pass);
+    }
     return model->layers[model->network.count - 1].output;
 }
 

@@ -2,6 +2,8 @@
 /* The strategies behind one door: what all of them need, and the choice between them. */
 #include "dtrain/strategy.h"
 
+#include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,10 +21,27 @@ struct dt_strategy {
     dt_statistics statistics;
 };
 
-static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops};
+static const dt_strategy_ops *const kinds[] = {
+    [DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops, [DT_STRATEGY_SHARDED] = &dt_sharded_ops};
 
 const char *dt_strategy_name(dt_strategy_kind kind) {
     return kinds[kind]->name;
+}
+
+dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step) {
+    assert(step >= 1);
+    double t = (double)step;
+    double rate = adam->lr * sqrt(1.0 - pow(adam->beta2, t)) / (1.0 - pow(adam->beta1, t));
+    return (dt_adam_step){.rate = (float)rate,
+                          .one_minus_beta1 = (float)(1.0 - adam->beta1),
+                          .one_minus_beta2 = (float)(1.0 - adam->beta2),
+                          .epsilon = (float)adam->epsilon};
+}
+
+int dt_strategy_agree_on_first(dt_comm *comm, int mine) {
+    double lowest = mine < 0 ? -INFINITY : -(double)mine;
+    dt_comm_max_f64(comm, &lowest, 1);
+    return isinf(lowest) ? -1 : (int)-lowest;
 }
 
 int dt_strategy_roots(int batch, int ranks) {
@@ -32,6 +51,12 @@ int dt_strategy_roots(int batch, int ranks) {
 static void exchange_combine(void *context, const double *partials, int width, double *sums) {
     dt_strategy *strategy = context;
     dt_statistics_combine(&strategy->statistics, &strategy->cut.share, partials, width, sums);
+}
+
+static void exchange_weights_needed(void *context, int tensor) {
+    dt_strategy *strategy = context;
+    if (strategy->ops->weights_needed)
+        strategy->ops->weights_needed(strategy->state, tensor);
 }
 
 static void exchange_gradient_ready(void *context, int tensor) {
@@ -54,11 +79,13 @@ dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t pie
     *strategy = NULL;
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for the %s strategy", dt_strategy_name(config->kind));
-    created->ops = kinds[config->kind];
+    /* One rank has nothing to share. */
+    created->ops = dt_comm_size(config->comm) == 1 ? &dt_allreduce_ops : kinds[config->kind];
     created->comm = config->comm;
     created->model = config->model;
     created->exchange = (dt_exchange){.context = created,
                                       .combine = exchange_combine,
+                                      .weights_needed = exchange_weights_needed,
                                       .gradient_ready = exchange_gradient_ready,
                                       .progress = exchange_progress,
                                       .defers_dense = dt_strategy_defers_dense(config)};
@@ -104,6 +131,11 @@ int dt_strategy_first_not_finite(dt_strategy *strategy) {
 
 void dt_strategy_update(dt_strategy *strategy, int64_t step) {
     strategy->ops->update(strategy->state, step);
+}
+
+void dt_strategy_gather(dt_strategy *strategy) {
+    if (strategy->ops->gather)
+        strategy->ops->gather(strategy->state);
 }
 
 /* Every rank has all of the moving statistics. */

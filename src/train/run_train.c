@@ -135,6 +135,7 @@ static dt_status run_epoch(dt_run *run, int epoch) {
     double start = dt_timer_now();
     run->phases = (dt_phases){{0}};
     DT_TRY(run_steps(run, epoch, &record));
+    dt_strategy_gather(run->strategy);
     double trained = dt_timer_now();
     record.images_per_s = (double)record.train.samples / (trained - start);
     record.validation = dt_session_evaluate(&run->session, run->session.corpus.validation);
@@ -153,6 +154,7 @@ static dt_status conclude(dt_run *run) {
     dt_session *session = &run->session;
     const dt_parameters *parameters = dt_model_parameters(session->model);
     const float *weights = dt_model_weights(session->model), *states = dt_model_states(session->model);
+    dt_strategy_gather(run->strategy);
     uint64_t hash = dt_parameters_hash(parameters, weights, states);
     double seconds = dt_timer_now() - run->started;
     const char *reason = run->step_limit == session->options->max_steps ? "max_steps" : "done";
