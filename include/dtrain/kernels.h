@@ -156,7 +156,8 @@ typedef struct dt_dropout_key {
     uint64_t seed;
     uint32_t layer;
     uint32_t epoch;
-    float rate; /* 0 <= rate < 1 */
+    float rate;     /* 0 <= rate < 1 */
+    int first_unit; /* what column 0 of y is, a multiple of 16: y may be a part of the layer's units */
 } dt_dropout_key;
 void dt_dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, int units,
                         const int *samples_of_rows, float *y);

@@ -16,8 +16,10 @@
 typedef enum dt_strategy_kind {
     DT_STRATEGY_ALLREDUCE, /* every rank holds everything; gradients in pieces, last layer first, while
                               backward goes on */
-    DT_STRATEGY_SHARDED    /* each rank owns a part of the gradient's sum, of Adam's moments and of his step;
+    DT_STRATEGY_SHARDED,   /* each rank owns a part of the gradient's sum, of Adam's moments and of his step;
                               the weights travel to all while the next forward pass goes on */
+    DT_STRATEGY_HYBRID     /* the hidden dense layers are split by their units: activations travel, each rank
+                              computes and updates its columns; the rest as in sharded */
 } dt_strategy_kind;
 
 const char *dt_strategy_name(dt_strategy_kind kind);
@@ -38,6 +40,12 @@ typedef struct dt_strategy_config {
     bool store_gradients; /* dt_model_gradients shall have all of them after the finish, on one rank too;
                              there the gradients of dense kernels go into the weights unstored otherwise */
 } dt_strategy_config;
+
+/* Whether a strategy can share a network among so many ranks. Errors: DT_USAGE. */
+dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks);
+
+/* dt_model_config.split for a strategy. On one rank every strategy is the same. */
+dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch);
 
 /* The most roots that any rank has for any global batch of 1 .. batch samples: dt_model_config.roots. */
 int dt_strategy_roots(int batch, int ranks);

@@ -378,7 +378,8 @@ static void dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, i
     float scale = 1.0f / (1.0f - key.rate);
     (void)kernels;
     for (int row = 0; row < rows; row++)
-        for (uint32_t unit = 0; unit < (uint32_t)units; unit++, y++) {
+        for (uint32_t unit = (uint32_t)key.first_unit; unit < (uint32_t)(key.first_unit + units);
+             unit++, y++) {
             dt_random4 drawn = dt_random_draw(key.seed, DT_PURPOSE_DROPOUT, key.layer, key.epoch,
                                               (uint32_t)samples_of_rows[row], unit / 8);
             uint32_t bits = drawn.word[unit % 8 / 2] >> (16 * (unit % 2)) & 0xFFFF;

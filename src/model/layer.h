@@ -27,6 +27,23 @@ typedef struct dt_learnt {
 
 typedef struct dt_layer dt_layer;
 
+/* What a layer that is split over the ranks has beside (layer_split.c). Activations of the rank's units are
+ * [batch][units]. */
+typedef struct dt_layer_split {
+    int batch;      /* the largest global batch */
+    dt_share units; /* this rank's */
+    int roots;      /* of them */
+    bool follows;   /* the layer before is split too: the input is whole already */
+    bool leads; /* the layer behind is split too: the output is given whole, the gradient comes in units */
+    float *kernel, *bias; /* this rank's columns */
+    float *bias_gradient;
+    float *input;    /* [batch][in], unless it follows a split layer */
+    float *output;   /* the rank's units */
+    float *partials; /* the input gradient's part from the rank's units, an array for each root */
+    size_t partial_stride;
+    const dt_leaf_plan *plan; /* of the whole batch */
+} dt_layer_split;
+
 typedef struct dt_layer_ops {
     /* Makes what the layer computes with, for calls of up to `samples` samples and `leaves` leaves (0: no
      * training). */
@@ -58,9 +75,10 @@ struct dt_layer {
     float *dz;        /* dense: gradient in front of the ReLU, kept for dt_model_update_dense */
     float *vectors;   /* normalisation: some vectors of a float a group */
     double *partials; /* normalisation: sums of leaves, then totals */
+    dt_layer_split split;
 };
 
-extern const dt_layer_ops dt_layer_conv_ops, dt_layer_norm_ops, dt_layer_dense_ops;
+extern const dt_layer_ops dt_layer_conv_ops, dt_layer_norm_ops, dt_layer_dense_ops, dt_layer_split_ops;
 
 /* The kernels' shapes of a layer. */
 dt_conv_shape dt_layer_conv_shape(const dt_layer_spec *spec);

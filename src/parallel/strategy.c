@@ -21,8 +21,9 @@ struct dt_strategy {
     dt_statistics statistics;
 };
 
-static const dt_strategy_ops *const kinds[] = {
-    [DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops, [DT_STRATEGY_SHARDED] = &dt_sharded_ops};
+static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops,
+                                               [DT_STRATEGY_SHARDED] = &dt_sharded_ops,
+                                               [DT_STRATEGY_HYBRID] = &dt_hybrid_ops};
 
 const char *dt_strategy_name(dt_strategy_kind kind) {
     return kinds[kind]->name;
@@ -44,6 +45,23 @@ int dt_strategy_agree_on_first(dt_comm *comm, int mine) {
     return isinf(lowest) ? -1 : (int)-lowest;
 }
 
+dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks) {
+    int most = dt_split_most_ranks(network);
+    if (kind != DT_STRATEGY_HYBRID || ranks <= most)
+        return dt_ok();
+    return dt_fail(DT_USAGE,
+                   "--strategy hybrid splits the hidden dense layers by columns, in %d blocks at this width: "
+                   "too few for %d ranks; use at most %d ranks, a larger --width or another strategy",
+                   most, ranks, most);
+}
+
+dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch) {
+    int ranks = dt_comm_size(comm);
+    if (kind != DT_STRATEGY_HYBRID || ranks == 1)
+        return (dt_split){0};
+    return (dt_split){ranks, dt_comm_rank(comm), batch};
+}
+
 int dt_strategy_roots(int batch, int ranks) {
     return dt_cut_find_bounds(batch, ranks, 0).roots;
 }
@@ -62,6 +80,11 @@ static void exchange_weights_needed(void *context, int tensor) {
 static void exchange_gradient_ready(void *context, int tensor) {
     dt_strategy *strategy = context;
     strategy->ops->gradient_ready(strategy->state, tensor);
+}
+
+static void exchange_reshape(void *context, dt_reshape shape, const float *source, float *target) {
+    dt_strategy *strategy = context;
+    strategy->ops->reshape(strategy->state, shape, source, target);
 }
 
 static void exchange_progress(void *context) {
@@ -88,6 +111,7 @@ dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t pie
                                       .weights_needed = exchange_weights_needed,
                                       .gradient_ready = exchange_gradient_ready,
                                       .progress = exchange_progress,
+                                      .reshape = exchange_reshape,
                                       .defers_dense = dt_strategy_defers_dense(config)};
     int ranks = dt_comm_size(config->comm), rank = dt_comm_rank(config->comm);
     const dt_network *network = dt_model_network(config->model);

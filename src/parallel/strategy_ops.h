@@ -17,6 +17,7 @@ typedef struct dt_strategy_ops {
     void (*weights_needed)(void *state, int tensor); /* NULL: always complete */
     void (*gradient_ready)(void *state, int tensor);
     void (*progress)(void *state);
+    void (*reshape)(void *state, dt_reshape shape, const float *source, float *target); /* split models */
     void (*finish)(void *state);
     int (*first_not_finite)(void *state);
     void (*update)(void *state, int64_t step);
@@ -26,7 +27,7 @@ typedef struct dt_strategy_ops {
     void (*restore)(void *state, dt_strategy_image image);
 } dt_strategy_ops;
 
-extern const dt_strategy_ops dt_allreduce_ops, dt_sharded_ops;
+extern const dt_strategy_ops dt_allreduce_ops, dt_sharded_ops, dt_hybrid_ops;
 
 /* Adam's step number `step` (from 1). */
 dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step);

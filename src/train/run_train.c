@@ -81,10 +81,11 @@ static dt_status open_run(dt_run *run, const dt_options *options, dt_comm *comm)
 static dt_batch fetch_share(dt_run *run, int epoch, int number, dt_share share) {
     double start = dt_timer_now();
     dt_session *session = &run->session;
-    const int *samples = run->order + (size_t)number * (size_t)session->options->batch + share.first_sample;
+    const int *all = run->order + (size_t)number * (size_t)session->options->batch;
+    const int *samples = all + share.first_sample;
     dt_images_fetch(session->corpus.train, samples, share.samples, session->x, session->labels);
     dt_phases_add(&run->phases, DT_PHASE_DATA, start);
-    return (dt_batch){share, session->x, session->labels, samples, (uint32_t)epoch};
+    return (dt_batch){share, session->x, session->labels, samples, (uint32_t)epoch, all};
 }
 
 /* The same verdict on all ranks: the sums and the gradient are the same everywhere. */

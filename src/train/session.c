@@ -36,6 +36,8 @@ static dt_status create_model(dt_session *session, bool training) {
                               .leaves = largest_share(session).leaves,
                               .roots = training ? dt_strategy_roots(session->options->batch, ranks) : 0,
                               .seed = session->options->seed};
+    if (training)
+        config.split = dt_strategy_split(session->options->strategy, session->comm, session->options->batch);
     return dt_model_create(&config, &session->model);
 }
 
@@ -56,6 +58,8 @@ static dt_status reserve_batch(dt_session *session) {
 /* The parts that each rank sets up for itself. */
 static dt_status open_locally(dt_session *session, bool training) {
     int threads = session->placement.places[dt_comm_rank(session->comm)].threads;
+    if (training)
+        DT_TRY(dt_strategy_check(session->options->strategy, &session->network, dt_comm_size(session->comm)));
     DT_TRY(dt_team_create(threads, &session->team));
     DT_TRY(create_kernels(session));
     DT_TRY(create_model(session, training));
