@@ -93,9 +93,11 @@ bool dt_transfers_test(dt_transfers *transfers);
 /* Returns when all are done. */
 void dt_transfers_wait(dt_transfers *transfers);
 
-/* Bytes sent and received by transfers of this process since the start. Local. */
+/* Bytes sent and received by transfers of this process since the start, and the seconds during which at least
+ * one of its sets was not done. Local. */
 typedef struct dt_traffic {
     uint64_t sent, received;
+    double seconds;
 } dt_traffic;
 dt_traffic dt_comm_traffic(const dt_comm *comm);
 

@@ -18,10 +18,15 @@ typedef enum dt_strategy_kind {
                               backward goes on */
     DT_STRATEGY_SHARDED,   /* each rank owns a part of the gradient's sum, of Adam's moments and of his step;
                               the weights travel to all while the next forward pass goes on */
-    DT_STRATEGY_HYBRID     /* the hidden dense layers are split by their units: activations travel, each rank
+    DT_STRATEGY_HYBRID,    /* the hidden dense layers are split by their units: activations travel, each rank
                               computes and updates its columns; the rest as in sharded */
+    DT_STRATEGY_AUTO       /* as a wish: the fastest of the others by plan.h */
 } dt_strategy_kind;
 
+/* So many strategies there are, numbered from 0. */
+enum { DT_STRATEGIES = DT_STRATEGY_AUTO };
+
+/* "allreduce", "sharded", "hybrid", "auto". */
 const char *dt_strategy_name(dt_strategy_kind kind);
 
 typedef struct dt_strategy dt_strategy;

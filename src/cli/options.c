@@ -68,8 +68,10 @@ static const dt_option table[] = {
     {"strategy", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(strategy),
      .choices = {{"allreduce", DT_STRATEGY_ALLREDUCE},
                  {"sharded", DT_STRATEGY_SHARDED},
-                 {"hybrid", DT_STRATEGY_HYBRID}},
-     .initial = "allreduce", .text = "how the ranks share the work of a step"},
+                 {"hybrid", DT_STRATEGY_HYBRID},
+                 {"auto", DT_STRATEGY_AUTO}},
+     .initial = "auto",
+     .text = "how the ranks share the work of a step; auto measures and takes the fastest"},
     {"engine", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(engine),
      .choices = {{"auto", DT_ENGINE_AUTO},
                  {"direct", DT_ENGINE_DIRECT},
@@ -84,6 +86,19 @@ static const dt_option table[] = {
                  {"avx2", DT_ISA_AVX2},
                  {"avx512", DT_ISA_AVX512}},
      .initial = "auto", .text = "the highest instruction set to use; auto for the best that the CPU has"},
+
+    {"check-replicas", "K", DT_GROUP_MACHINE, DT_OPTION_COUNT, FIELD(check_replicas), FROM_TO(0, INT_MAX),
+     .initial = "0",
+     .text = "compare weights and optimizer of all ranks every K steps; 0: after each epoch alone"},
+
+    {"ranks", "N[,N...]", DT_GROUP_PLAN, DT_OPTION_TEXT, FIELD(plan_ranks), .otherwise = "the ranks that run",
+     .text = "numbers of ranks to plan for"},
+    {"node-ranks", "N", DT_GROUP_PLAN, DT_OPTION_COUNT, FIELD(node_ranks), FROM_TO(0, 65536), .initial = "0",
+     .text = "ranks of a node; 0: as they run, with a link one"},
+    {"link-gbits", "G", DT_GROUP_PLAN, DT_OPTION_DOUBLE, FIELD(link_gbits), FROM_TO(0, 1e6), .initial = "0",
+     .text = "speed of a node's link in Gbit/s; 0: as measured"},
+    {"link-us", "US", DT_GROUP_PLAN, DT_OPTION_DOUBLE, FIELD(link_us), FROM_TO(0, 1e6), .initial = "0",
+     .text = "latency of a link in microseconds; 0: as measured"},
 
     {"out", "DIR", DT_GROUP_OUTPUT, DT_OPTION_TEXT, FIELD(out), .initial = "run",
      .text = "folder for metrics.jsonl and the weights"},
@@ -102,7 +117,8 @@ enum { ROWS = sizeof table / sizeof *table, TEXT_ROOM = 480, NAME_ROOM = 64 };
 
 static const char *const group_titles[DT_GROUPS] = {
     [DT_GROUP_DATA] = "Data:",       [DT_GROUP_TRAINING] = "Training:", [DT_GROUP_NETWORK] = "Network:",
-    [DT_GROUP_MACHINE] = "Machine:", [DT_GROUP_OUTPUT] = "Output:",     [DT_GROUP_PROGRAM] = "Program:",
+    [DT_GROUP_PLAN] = "Plan:",       [DT_GROUP_MACHINE] = "Machine:",   [DT_GROUP_OUTPUT] = "Output:",
+    [DT_GROUP_PROGRAM] = "Program:",
 };
 
 static const struct {
@@ -111,6 +127,7 @@ static const struct {
 } commands[] = {{"train", DT_COMMAND_TRAIN},
                 {"eval", DT_COMMAND_EVAL},
                 {"info", DT_COMMAND_INFO},
+                {"plan", DT_COMMAND_PLAN},
                 {"report", DT_COMMAND_REPORT}};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
@@ -438,7 +455,7 @@ static dt_status take_argument(reading *read, unsigned number, const char *value
                 ask_for(read->line, read->argument);
                 return dt_ok();
             }
-        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval, info or report", value);
+        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval, info, plan or report", value);
     }
     if (read->argument == DT_COMMAND_REPORT)
         return take_path(read->line, value);
@@ -512,11 +529,12 @@ static void view_fill(argp_view *view) {
 
 static const struct argp program = {
     .parser = take_key,
-    .args_doc = "[train]\neval [FILE|DIR]\ninfo\nreport FILE|DIR...",
+    .args_doc = "[train]\neval [FILE|DIR]\ninfo\nplan\nreport FILE|DIR...",
     .doc =
         "Trains an AlexNet for 28x28 digits, data-parallel over MPI: mpirun -np 4 dtrain\v"
         "train (the default) trains; eval prints loss and accuracy of the weights in a file or folder "
         "(default: the folder of --out); info prints what was built and what this machine has; "
+        "plan measures and predicts the time of a step under each strategy; "
         "report prints the table of a folder of runs (mean and spread) or of bench/scaling, and compares two "
         "results and more: what differs significantly from the first.",
 };

@@ -26,7 +26,7 @@ static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_all
                                                [DT_STRATEGY_HYBRID] = &dt_hybrid_ops};
 
 const char *dt_strategy_name(dt_strategy_kind kind) {
-    return kinds[kind]->name;
+    return kind == DT_STRATEGY_AUTO ? "auto" : kinds[kind]->name;
 }
 
 dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step) {

@@ -29,7 +29,7 @@ static const char *const weights_name = "last.weights.h5";
 static dt_status open_locally(dt_run *run) {
     const dt_session *session = &run->session;
     const dt_options *options = session->options;
-    dt_strategy_config config = {.kind = options->strategy,
+    dt_strategy_config config = {.kind = session->strategy,
                                  .comm = session->comm,
                                  .model = session->model,
                                  .kernels = session->kernels,
@@ -134,9 +134,15 @@ static dt_status run_steps(dt_run *run, int epoch, dt_epoch_record *record) {
 static dt_status run_epoch(dt_run *run, int epoch) {
     dt_epoch_record record = {.epoch = epoch};
     double start = dt_timer_now();
+    dt_traffic before = dt_comm_traffic(run->session.comm);
+    record.epoch_steps = -run->steps;
     run->phases = (dt_phases){{0}};
     DT_TRY(run_steps(run, epoch, &record));
     dt_strategy_gather(run->strategy);
+    dt_traffic after = dt_comm_traffic(run->session.comm);
+    record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
+                                  after.seconds - before.seconds};
+    record.epoch_steps += run->steps;
     double trained = dt_timer_now();
     record.images_per_s = (double)record.train.samples / (trained - start);
     record.validation = dt_session_evaluate(&run->session, run->session.corpus.validation);

@@ -37,7 +37,7 @@ static dt_status create_model(dt_session *session, bool training) {
                               .roots = training ? dt_strategy_roots(session->options->batch, ranks) : 0,
                               .seed = session->options->seed};
     if (training)
-        config.split = dt_strategy_split(session->options->strategy, session->comm, session->options->batch);
+        config.split = dt_strategy_split(session->strategy, session->comm, session->options->batch);
     return dt_model_create(&config, &session->model);
 }
 
@@ -55,13 +55,14 @@ static dt_status reserve_batch(dt_session *session) {
     return dt_ok();
 }
 
-/* The parts that each rank sets up for itself. */
-static dt_status open_locally(dt_session *session, bool training) {
+static dt_status create_team(dt_session *session) {
     int threads = session->placement.places[dt_comm_rank(session->comm)].threads;
-    if (training)
-        DT_TRY(dt_strategy_check(session->options->strategy, &session->network, dt_comm_size(session->comm)));
     DT_TRY(dt_team_create(threads, &session->team));
-    DT_TRY(create_kernels(session));
+    return create_kernels(session);
+}
+
+/* The rest of what each rank sets up for itself. */
+static dt_status open_locally(dt_session *session, bool training) {
     DT_TRY(create_model(session, training));
     return reserve_batch(session);
 }
@@ -87,6 +88,10 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
     DT_TRY_CLEANUP(status, dt_corpus_create(comm, options, &session->corpus));
     say_data(&session->corpus);
     session->samples = largest(EVALUATION_SAMPLES, largest_share(session).samples + DT_LEAF_SAMPLES);
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, create_team(session)));
+    if (training)
+        DT_TRY_CLEANUP(status, dt_planning_resolve(comm, session->kernels, options, &session->network,
+                                                   &session->planning, &session->strategy));
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_locally(session, training)));
     return status;
 cleanup:

@@ -8,6 +8,7 @@
 #include "dtrain/placement.h"
 #include "dtrain/train.h"
 #include "train/corpus.h"
+#include "train/planning.h"
 
 typedef struct dt_session {
     dt_comm *comm;             /* borrowed */
@@ -16,6 +17,8 @@ typedef struct dt_session {
     dt_placement_table placement;
     dt_team *team;
     dt_kernels *kernels;
+    dt_strategy_kind strategy; /* training: what the option came to */
+    dt_planning planning;      /* what it was chosen by */
     dt_model *model;
     dt_corpus corpus;
     int samples; /* the most samples of one call of the model */

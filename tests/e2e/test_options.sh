@@ -51,7 +51,7 @@ refuse 0 "--max-steps: no value is given" --max-steps
 refuse 0 "--ep: could be --epochs or --eps" --ep 1
 refuse 0 "--quiet: '1' is not allowed" --quiet=1
 refuse 0 "-x: no such option" -x
-refuse 0 "'trian' is not a command: train, eval, info or report" trian
+refuse 0 "'trian' is not a command: train, eval, info, plan or report" trian
 refuse 0 "'more': an argument too many" train more
 refuse 0 "--bn-axis: 'row' is not allowed: rows or channels" --quiet --bn-axis row
 
