@@ -80,6 +80,12 @@ void dt_strategy_update(dt_strategy *strategy, int64_t step);
  * Collective. */
 void dt_strategy_gather(dt_strategy *strategy);
 
+/* Compares what several ranks hold, weights, moving statistics, and of Adam's moments those that are not
+ * shared out, tensor by tensor; gathers before. `step` is for the message. Collective. Errors, agreed on:
+ * DT_MACHINE, naming the rank that differs from most (of two, the one that is not rank 0), its host and the
+ * first tensor. */
+dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step);
+
 /* The whole state of the network and of Adam, laid out as the table of parameters says: what a strategy
  * shares out among the ranks, complete in one place. */
 typedef struct dt_strategy_image {

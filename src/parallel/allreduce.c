@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/hash.h"
 #include "dtrain/memory.h"
 #include "parallel/prefix.h"
 #include "parallel/reduction.h"
@@ -123,6 +124,13 @@ static void allreduce_update(void *state, int64_t step) {
         dt_model_update_dense(self->model, values, m, v);
 }
 
+static uint64_t allreduce_hash_moments(void *state, int tensor, uint64_t hash) {
+    allreduce *self = state;
+    const dt_tensor *row = &self->parameters->tensors[tensor];
+    const float *m = (const float *)self->moments.base + row->offset, *v = m + self->parameters->floats;
+    return dt_hash(dt_hash(hash, m, row->count * sizeof *m), v, row->count * sizeof *v);
+}
+
 /* Every rank has all of it. */
 static void allreduce_collect(void *state, dt_strategy_image image) {
     allreduce *self = state;
@@ -157,5 +165,6 @@ const dt_strategy_ops dt_allreduce_ops = {.name = "allreduce",
                                           .finish = allreduce_finish,
                                           .first_not_finite = allreduce_first_not_finite,
                                           .update = allreduce_update,
+                                          .hash_moments = allreduce_hash_moments,
                                           .collect = allreduce_collect,
                                           .restore = allreduce_restore};

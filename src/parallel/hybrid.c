@@ -205,6 +205,12 @@ static void hybrid_update(void *state, int64_t step) {
     self->gathered = false;
 }
 
+static uint64_t hybrid_hash_moments(void *state, int tensor, uint64_t hash) {
+    hybrid *self = state;
+    const dt_tensor *row = &self->parameters->tensors[tensor];
+    return dt_replica_hash(&self->replica, (dt_range){row->offset, row->count}, hash);
+}
+
 /* The slab of gradients lies idle between two steps: a rank's columns pass through it. */
 static void hybrid_gather(void *state) {
     hybrid *self = state;
@@ -293,5 +299,6 @@ const dt_strategy_ops dt_hybrid_ops = {.name = "hybrid",
                                        .first_not_finite = hybrid_first_not_finite,
                                        .update = hybrid_update,
                                        .gather = hybrid_gather,
+                                       .hash_moments = hybrid_hash_moments,
                                        .collect = hybrid_collect,
                                        .restore = hybrid_restore};

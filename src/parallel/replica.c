@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#include "dtrain/hash.h"
+
 static float *moments_of(const dt_replica *replica, bool second) {
     return (float *)replica->moments.base + (second ? replica->range.count : 0);
 }
@@ -24,6 +26,15 @@ void dt_replica_update(dt_replica *replica, dt_adam_step step) {
     if (replica->range.count > 0)
         dt_adam_update(replica->kernels, step, replica->range.count, replica->gradients + begin,
                        replica->weights + begin, moments_of(replica, false), moments_of(replica, true));
+}
+
+uint64_t dt_replica_hash(const dt_replica *replica, dt_range range, uint64_t hash) {
+    dt_range common = dt_range_meet(range, replica->range);
+    size_t place = common.begin - replica->range.begin, bytes = common.count * sizeof(float);
+    if (common.count == 0)
+        return hash;
+    return dt_hash(dt_hash(hash, moments_of(replica, false) + place, bytes),
+                   moments_of(replica, true) + place, bytes);
 }
 
 void dt_replica_collect(const dt_replica *replica, float *m, float *v) {

@@ -26,6 +26,10 @@ void dt_replica_release(dt_replica *replica);
 
 void dt_replica_update(dt_replica *replica, dt_adam_step step);
 
+/* A hash of the moments of a range, continued from `hash`; `hash` itself where the range is not in this one.
+ */
+uint64_t dt_replica_hash(const dt_replica *replica, dt_range range, uint64_t hash);
+
 /* To and from rank 0's slabs m and v. Restoring is collective. */
 void dt_replica_collect(const dt_replica *replica, float *m, float *v);
 void dt_replica_restore(dt_replica *replica, const float *m, const float *v);

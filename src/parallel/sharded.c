@@ -117,6 +117,12 @@ static void sharded_update(void *state, int64_t step) {
     dt_shards_update(self->shards, values);
 }
 
+static uint64_t sharded_hash_moments(void *state, int tensor, uint64_t hash) {
+    sharded *self = state;
+    const dt_tensor *row = &self->parameters->tensors[tensor];
+    return dt_replica_hash(&self->replica, (dt_range){row->offset, row->count}, hash);
+}
+
 static void sharded_gather(void *state) {
     sharded *self = state;
     dt_shards_wait(self->shards, (dt_range){0, self->parameters->summed_floats});
@@ -153,5 +159,6 @@ const dt_strategy_ops dt_sharded_ops = {.name = "sharded",
                                         .first_not_finite = sharded_first_not_finite,
                                         .update = sharded_update,
                                         .gather = sharded_gather,
+                                        .hash_moments = sharded_hash_moments,
                                         .collect = sharded_collect,
                                         .restore = sharded_restore};

@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dtrain/hash.h"
 #include "dtrain/memory.h"
 #include "parallel/reduction.h"
 #include "parallel/spread.h"
@@ -183,8 +182,4 @@ void dt_shards_collect(dt_shards *shards, float *m, float *v) {
 void dt_shards_restore(dt_shards *shards, const float *m, const float *v) {
     /* Nothing is written through them in this direction. */
     exchange_moments(shards, (float *const[2]){(float *)(uintptr_t)m, (float *)(uintptr_t)v}, false);
-}
-
-uint64_t dt_shards_hash(const dt_shards *shards, uint64_t seed) {
-    return dt_hash(seed, shards->moments.base, shards->moments.bytes);
 }

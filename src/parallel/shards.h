@@ -51,7 +51,4 @@ void dt_shards_wait(dt_shards *shards, dt_range range);
 void dt_shards_collect(dt_shards *shards, float *m, float *v);
 void dt_shards_restore(dt_shards *shards, const float *m, const float *v);
 
-/* A hash of this rank's moments. */
-uint64_t dt_shards_hash(const dt_shards *shards, uint64_t seed);
-
 #endif

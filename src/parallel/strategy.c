@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/hash.h"
 #include "parallel/cut.h"
 #include "parallel/statistics.h"
 #include "parallel/strategy_ops.h"
@@ -19,6 +20,7 @@ struct dt_strategy {
     dt_exchange exchange;
     dt_cut cut;
     dt_statistics statistics;
+    uint64_t *hashes; /* [ranks + 1][replicas]: this rank's, then everybody's */
 };
 
 static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops,
@@ -92,6 +94,12 @@ static void exchange_progress(void *context) {
     strategy->ops->progress(strategy->state);
 }
 
+/* Tensors that are compared over ranks: learnt ones, then moving statistics. */
+static int replica_count(const dt_strategy *strategy) {
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    return parameters->count + parameters->state_count;
+}
+
 dt_status dt_strategy_create(const dt_strategy_config *config, dt_strategy **strategy) {
     return dt_strategy_create_pieces(config, DT_PIECE_FLOATS, strategy);
 }
@@ -118,6 +126,9 @@ dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t pie
     dt_status status;
     DT_TRY_CLEANUP(status, dt_cut_create(config->batch, ranks, rank, &created->cut));
     DT_TRY_CLEANUP(status, dt_statistics_create(config->comm, network, config->batch, &created->statistics));
+    created->hashes = calloc((size_t)(ranks + 1) * (size_t)replica_count(created), sizeof *created->hashes);
+    if (!created->hashes)
+        DT_TRY_CLEANUP(status, dt_fail(DT_MEMORY, "no memory to compare %d replicas", ranks));
     DT_TRY_CLEANUP(status, created->ops->create(config, &created->cut, piece_floats, &created->state));
     *strategy = created;
     return status;
@@ -132,6 +143,7 @@ void dt_strategy_destroy(dt_strategy *strategy) {
     strategy->ops->destroy(strategy->state);
     dt_statistics_release(&strategy->statistics);
     dt_cut_release(&strategy->cut);
+    free(strategy->hashes);
     free(strategy);
 }
 
@@ -160,6 +172,57 @@ void dt_strategy_update(dt_strategy *strategy, int64_t step) {
 void dt_strategy_gather(dt_strategy *strategy) {
     if (strategy->ops->gather)
         strategy->ops->gather(strategy->state);
+}
+
+static uint64_t hash_replica(dt_strategy *strategy, int number) {
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    if (number >= parameters->count) {
+        const dt_tensor *row = &parameters->states[number - parameters->count];
+        return dt_hash(0, dt_model_states(strategy->model) + row->offset, row->count * sizeof(float));
+    }
+    const dt_tensor *row = &parameters->tensors[number];
+    uint64_t hash = dt_hash(0, dt_model_weights(strategy->model) + row->offset, row->count * sizeof(float));
+    return strategy->ops->hash_moments(strategy->state, number, hash);
+}
+
+/* The hash of tensor `number` that most ranks have; of two with as many, the lower rank's. */
+static uint64_t common_hash(const uint64_t *all, int ranks, int replicas, int number) {
+    int best = 0, most = 0;
+    for (int rank = 0; rank < ranks; rank++) {
+        int alike = 0;
+        for (int other = 0; other < ranks; other++)
+            alike += all[rank * replicas + number] == all[other * replicas + number];
+        if (alike > most) {
+            most = alike;
+            best = rank;
+        }
+    }
+    return all[best * replicas + number];
+}
+
+static const char *replica_name(const dt_strategy *strategy, int number) {
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    return number < parameters->count ? parameters->tensors[number].name
+                                      : parameters->states[number - parameters->count].name;
+}
+
+dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step) {
+    int ranks = dt_comm_size(strategy->comm), replicas = replica_count(strategy);
+    uint64_t *mine = strategy->hashes, *all = mine + replicas;
+    dt_status status = dt_ok();
+    dt_strategy_gather(strategy);
+    if (ranks == 1)
+        return status;
+    for (int i = 0; i < replicas; i++)
+        mine[i] = hash_replica(strategy, i);
+    dt_comm_allgather(strategy->comm, mine, (size_t)replicas * sizeof *mine, all);
+    for (int i = 0; i < replicas && !dt_failed(&status); i++)
+        if (mine[i] != common_hash(all, ranks, replicas, i))
+            status = dt_fail(DT_MACHINE,
+                             "after step %lld its %s (weights or Adam's moments) is not what the other ranks "
+                             "have: memory or a processor of this host may be at fault",
+                             (long long)step, replica_name(strategy, i));
+    return dt_comm_agree(strategy->comm, status);
 }
 
 /* Every rank has all of the moving statistics. */

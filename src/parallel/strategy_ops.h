@@ -22,6 +22,8 @@ typedef struct dt_strategy_ops {
     int (*first_not_finite)(void *state);
     void (*update)(void *state, int64_t step);
     void (*gather)(void *state); /* NULL: always complete */
+    /* A hash of the moments of a tensor, continued from `hash`, if every rank has all of them. */
+    uint64_t (*hash_moments)(void *state, int tensor, uint64_t hash);
     /* As in strategy.h, without the moving statistics, which every rank has. */
     void (*collect)(void *state, dt_strategy_image image);
     void (*restore)(void *state, dt_strategy_image image);

@@ -126,6 +126,9 @@ static dt_status run_steps(dt_run *run, int epoch, dt_epoch_record *record) {
         dt_totals totals;
         DT_TRY(run_step(run, epoch, number, &totals));
         record->train = dt_totals_add(record->train, totals);
+        int interval = run->session.options->check_replicas;
+        if (interval > 0 && run->steps % interval == 0)
+            DT_TRY(dt_strategy_check_replicas(run->strategy, run->steps));
         dt_progress_step(&run->progress, epoch, number + 1, run->steps, record->train);
     }
     return dt_ok();
@@ -138,7 +141,7 @@ static dt_status run_epoch(dt_run *run, int epoch) {
     record.epoch_steps = -run->steps;
     run->phases = (dt_phases){{0}};
     DT_TRY(run_steps(run, epoch, &record));
-    dt_strategy_gather(run->strategy);
+    DT_TRY(dt_strategy_check_replicas(run->strategy, run->steps));
     dt_traffic after = dt_comm_traffic(run->session.comm);
     record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
                                   after.seconds - before.seconds};

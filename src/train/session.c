@@ -7,6 +7,8 @@
 
 #include "dtrain/log.h"
 #include "dtrain/strategy.h"
+#include "dtrain/version.h"
+#include "train/fingerprint.h"
 
 /* Evaluation goes in calls of at least so many samples, that the threads have enough to share. */
 enum { EVALUATION_SAMPLES = 64 };
@@ -83,12 +85,15 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
                           dt_session *session) {
     *session = (dt_session){.comm = comm, .options = options, .network = dt_network_build(network)};
     dt_status status;
+    DT_TRY_CLEANUP(status, dt_fingerprint_check_program(comm, dt_version_text(), options));
     DT_TRY_CLEANUP(status, dt_placement_gather(comm, options->threads, &session->placement));
     dt_placement_print(&session->placement);
     DT_TRY_CLEANUP(status, dt_corpus_create(comm, options, &session->corpus));
+    DT_TRY_CLEANUP(status, dt_fingerprint_check_data(comm, dt_fingerprint_of_data(&session->corpus)));
     say_data(&session->corpus);
     session->samples = largest(EVALUATION_SAMPLES, largest_share(session).samples + DT_LEAF_SAMPLES);
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, create_team(session)));
+    DT_TRY_CLEANUP(status, dt_fingerprint_check_isa(comm, dt_kernels_isa(session->kernels)));
     if (training)
         DT_TRY_CLEANUP(status, dt_planning_resolve(comm, session->kernels, options, &session->network,
                                                    &session->planning, &session->strategy));

@@ -4,7 +4,7 @@
  * what one strategy has collected another goes on from. */
 #include "test.h"
 
-#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -267,11 +267,56 @@ static void test_too_many_ranks_for_the_columns(void **state) {
     assert_fails(dt_strategy_check(DT_STRATEGY_HYBRID, &network, most + 1), DT_USAGE, "too few for 12 ranks");
 }
 
+static void flip_bit(float *value) {
+    uint32_t bits;
+    memcpy(&bits, value, sizeof bits);
+    bits ^= 1u << 3;
+    memcpy(value, &bits, sizeof bits);
+}
+
+/* One bit of one weight or moving statistic of the last rank. */
+static void check_flip(side *s, float *value, const char *name) {
+    char expected[64];
+    bool last = dt_comm_rank(comm) == dt_comm_size(comm) - 1;
+    snprintf(expected, sizeof expected, "rank %d on ", dt_comm_size(comm) - 1);
+    assert_ok(dt_strategy_check_replicas(s->strategy, 3));
+    if (last)
+        flip_bit(value);
+    if (dt_comm_size(comm) > 1) {
+        dt_status status = dt_strategy_check_replicas(s->strategy, 3);
+        assert_int_equal(status.code, DT_MACHINE);
+        assert_non_null(strstr(status.text, expected));
+        assert_non_null(strstr(status.text, name));
+        assert_non_null(strstr(status.text, "step 3"));
+    }
+    if (last)
+        flip_bit(value);
+    assert_ok(dt_strategy_check_replicas(s->strategy, 3));
+}
+
+static void test_a_flipped_bit_is_found(void **state) {
+    (void)state;
+    dt_network network = tiny_network(0.04, DT_BN_ROWS);
+    for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++) {
+        side s = open_side(&network, kind, DT_ENGINE_AUTO, 1, 4096);
+        const dt_parameters *parameters = dt_model_parameters(s.model);
+        run_step(&s, 0);
+        dt_strategy_gather(s.strategy);
+        for (int i = 0; i < parameters->count; i += 3) {
+            const dt_tensor *row = &parameters->tensors[i];
+            check_flip(&s, dt_model_weights(s.model) + row->offset + row->count - 1, row->name);
+        }
+        check_flip(&s, dt_model_states(s.model) + parameters->states[2].offset, parameters->states[2].name);
+        close_side(&s);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits_of_one_rank),
         cmocka_unit_test(test_reference_engine),
         cmocka_unit_test(test_restore_under_another_strategy),
+        cmocka_unit_test(test_a_flipped_bit_is_found),
         cmocka_unit_test(test_too_many_ranks_for_the_columns),
     };
     dt_status status = dt_comm_create(&comm);
