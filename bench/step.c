@@ -12,7 +12,7 @@
 #include "dtrain/probe.h"
 #include "dtrain/strategy.h"
 
-enum { PIXELS = 784, KEY_JSON = 256, KEY_ISA, KEY_MODE, KEY_ENGINE, KEY_STRATEGY };
+enum { PIXELS = 784, KEY_JSON = 256, KEY_ISA, KEY_MODE, KEY_ENGINE, KEY_METHODS, KEY_STRATEGY };
 
 typedef struct step_options {
     int batch, steps, warmup, threads, rounds;
@@ -20,6 +20,7 @@ typedef struct step_options {
     dt_isa isa;
     dt_engine engine;
     dt_strategy_kind strategy;
+    dt_methods methods;
     double width;
 } step_options;
 
@@ -47,7 +48,9 @@ static const struct argp_option option_table[] = {
     {"width", 'x', "F", 0, "width of the network (default: 1)", 0},
     {"mode", KEY_MODE, "train|infer", 0, "whole steps or forward passes (default: train)", 0},
     {"isa", KEY_ISA, "NAME", 0, "highest instruction set (default: the best)", 0},
-    {"engine", KEY_ENGINE, "NAME", 0, "auto, blas or reference (default: auto)", 0},
+    {"engine", KEY_ENGINE, "NAME", 0, "auto, direct, blas or reference (default: auto)", 0},
+    {"methods", KEY_METHODS, "LIST", 0,
+     "of the five convolutions, as dtrain's (default: the engine's choice)", 0},
     {"strategy", KEY_STRATEGY, "NAME", 0, "allreduce, sharded or hybrid (default: allreduce)", 0},
     {"json", KEY_JSON, NULL, 0, "print one JSON object alone", 0},
     {0},
@@ -83,6 +86,29 @@ static int whole(struct argp_state *state, const char *text, int least) {
     return (int)value;
 }
 
+static double read_width(struct argp_state *state, const char *text) {
+    char *end;
+    double value = strtod(text, &end);
+    if (*text == '\0' || *end != '\0' || !(value > 0 && value <= 8))
+        argp_error(state, "not a number above 0, up to 8: %s", text);
+    return value;
+}
+
+static dt_methods read_methods(struct argp_state *state, const char *text) {
+    dt_methods methods;
+    dt_status status = dt_methods_read(text, &methods);
+    if (dt_failed(&status))
+        argp_error(state, "%s", status.text);
+    return methods;
+}
+
+/* Whether to infer. */
+static bool read_mode(struct argp_state *state, const char *text) {
+    if (strcmp(text, "infer") != 0 && strcmp(text, "train") != 0)
+        argp_error(state, "no such mode: %s: train or infer", text);
+    return strcmp(text, "infer") == 0;
+}
+
 static error_t parse(int key, char *text, struct argp_state *state) {
     step_options *options = state->input;
     if (key == 'b')
@@ -96,7 +122,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     else if (key == 't')
         options->threads = whole(state, text, 1);
     else if (key == 'x')
-        options->width = atof(text);
+        options->width = read_width(state, text);
     else if (key == KEY_ISA)
         options->isa = (dt_isa)named(state, text, isa_name, DT_ISA_BEST);
     else if (key == KEY_ENGINE)
@@ -104,7 +130,9 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     else if (key == KEY_STRATEGY)
         options->strategy = (dt_strategy_kind)named(state, text, strategy_name, DT_STRATEGY_HYBRID + 1);
     else if (key == KEY_MODE)
-        options->infer = strcmp(text, "infer") == 0;
+        options->infer = read_mode(state, text);
+    else if (key == KEY_METHODS)
+        options->methods = read_methods(state, text);
     else if (key == KEY_JSON)
         options->json = true;
     else
@@ -162,7 +190,8 @@ static void set_up(step_bench *bench) {
                              .samples = samples,
                              .leaves = largest.leaves,
                              .roots = options->infer ? 0 : dt_strategy_roots(options->batch, ranks),
-                             .seed = 1};
+                             .seed = 1,
+                             .methods = options->methods};
     if (!options->infer)
         model.split = dt_strategy_split(options->strategy, bench->comm, options->batch);
     need(bench, dt_model_create(&model, &bench->model));
@@ -177,7 +206,7 @@ static void set_up(step_bench *bench) {
                                    .model = bench->model,
                                    .kernels = bench->kernels,
                                    .batch = options->batch,
-                                   .adam = {1e-5, 0.9, 0.999, 1e-8}};
+                                   .adam = {1e-3, 0.9, 0.999, 1e-8}};
     need(bench, dt_strategy_create(&strategy, &bench->strategy));
 }
 

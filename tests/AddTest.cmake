@@ -4,6 +4,7 @@ set(DT_TEST_ENVIRONMENT
   "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/suppressions/lsan.txt:print_suppressions=0"
   "UBSAN_OPTIONS=print_stacktrace=1"
   "ASAN_OPTIONS=detect_leaks=1"
+  "OMP_WAIT_POLICY=passive" # threads that wait leave the cores to the tests beside them
   "OMPI_ALLOW_RUN_AS_ROOT=1"
   "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
   "OMPI_MCA_rmaps_base_oversubscribe=1"

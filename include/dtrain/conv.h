@@ -17,11 +17,13 @@ typedef enum dt_conv_method {
     DT_CONV_PASSES, /* the engine's three passes of kernels.h, with pooling, ReLU and normalisation as passes
                        of  their own: the twin that the other ways are tested against */
     DT_CONV_DIRECT, /* as the definition reads, for one input channel, ReLU and pooling included */
-    DT_CONV_WINOGRAD, /* Winograd's minimal filtering, 3x3 and 5x5 */
+    DT_CONV_WINOGRAD,       /* Winograd's minimal filtering, 3x3 and 5x5, as exact as `passes` */
+    DT_CONV_WINOGRAD_LARGE, /* the same with the largest tiles in all passes, for 5x5: faster, but its forward
+                               errors are five times as large (docs/performance.md). Never chosen */
     DT_CONV_METHODS
 } dt_conv_method;
 
-/* "auto", "passes", "direct", "winograd". */
+/* "auto", "passes", "direct", "winograd", "winograd-large". */
 const char *dt_conv_method_name(dt_conv_method method);
 
 /* Square odd kernel, stride 1, zero padding to the same size, then, if `pool`, the 2x2 average pooling of
@@ -47,12 +49,25 @@ typedef struct dt_conv_config {
 
 typedef struct dt_conv dt_conv;
 
+/* What DT_CONV_AUTO comes to: a function of engine and shape alone, the same in every run and on every
+ * machine. */
+dt_conv_method dt_conv_choice(const dt_kernels *kernels, dt_conv_shape shape);
+
 /* Local. Errors: DT_MEMORY; DT_USAGE for a method that cannot do the shape. */
 dt_status dt_conv_create(const dt_conv_config *config, dt_conv **conv);
 void dt_conv_destroy(dt_conv *conv);
 
 /* The method in use; never DT_CONV_AUTO. */
 dt_conv_method dt_conv_chosen(const dt_conv *conv);
+
+/* Passes whose work is counted apart. */
+typedef enum dt_conv_pass { DT_CONV_FORWARD, DT_CONV_BACKWARD_WEIGHTS, DT_CONV_BACKWARD_DATA } dt_conv_pass;
+
+/* Floating-point operations of one sample in a pass, two a multiply-add: as the definition of a convolution
+ * has them, and those that the method's products execute. The latter count channels that fill up a vector,
+ * but neither Winograd's transforms nor what surrounds the convolution. */
+double dt_conv_direct_flop(dt_conv_shape shape);
+double dt_conv_executed_flop(const dt_conv *conv, dt_conv_pass pass);
 
 /* What the convolution reads: x [samples][h][w][in], seen as scale[g] * x + shift[g] inside the image and 0
  * outside it, where g is the row of the value (by_rows) or its channel. scale NULL: x as it is. */

@@ -47,6 +47,11 @@ const char *dt_engine_name(dt_engine engine);
 /* The highest instruction set of this CPU that was compiled in. */
 dt_isa dt_isa_best(void);
 
+/* What a wish comes to on a CPU whose best is `best`: the wish itself; for DT_ISA_BEST the value of the
+ * environment variable DTRAIN_ISA (`environment`; NULL or empty: not set), "auto" or a name as above; without
+ * either, the best. Errors: DT_USAGE (no such name), DT_MACHINE (more than the CPU has; says what it has). */
+dt_status dt_isa_choose(dt_isa wish, const char *environment, dt_isa best, dt_isa *chosen);
+
 /* One convolution: square odd kernel, stride 1, zero padding to the same size. */
 typedef struct dt_convolve_shape {
     int height, width;
@@ -77,12 +82,12 @@ typedef struct dt_kernels dt_kernels;
 
 typedef struct dt_kernels_config {
     const dt_team *team; /* borrowed for the life of the kernels */
-    dt_isa isa;          /* a cap; DT_ISA_BEST for none. One that the CPU lacks is refused */
+    dt_isa isa;          /* a cap, read as dt_isa_choose does with DTRAIN_ISA of the environment */
     dt_engine engine;
 } dt_kernels_config;
 
-/* Local. Errors: DT_MACHINE (instruction set not there), DT_MEMORY. Sets OpenBLAS to one thread: the team is
- * ours. */
+/* Local. Errors: DT_MACHINE (instruction set not there), DT_USAGE (DTRAIN_ISA), DT_MEMORY. Sets OpenBLAS to
+ * one thread: the team is ours. */
 dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels);
 void dt_kernels_destroy(dt_kernels *kernels);
 

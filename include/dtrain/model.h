@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "dtrain/kernels.h"
+#include "dtrain/methods.h"
 #include "dtrain/network.h"
 #include "dtrain/parameters.h"
 #include "dtrain/split.h"
@@ -82,12 +83,14 @@ typedef struct dt_model_config {
     dt_kernels *kernels;       /* borrowed */
     int samples;               /* the most samples of one call, training or not */
     int leaves;                /* the most leaves of a share */
-    int roots;      /* the most roots of a share: gradient slabs; 0 for a model that does not train */
-    uint64_t seed;  /* of the dropout */
-    dt_split split; /* training passes share the units of the hidden dense layers among the ranks */
+    int roots;          /* the most roots of a share: gradient slabs; 0 for a model that does not train */
+    uint64_t seed;      /* of the dropout */
+    dt_methods methods; /* of the convolutions */
+    dt_split split;     /* training passes share the units of the hidden dense layers among the ranks */
 } dt_model_config;
 
-/* Takes all memory. Weights and states are zero until set (dt_parameters_init). Local. Errors: DT_MEMORY. */
+/* Takes all memory. Weights and states are zero until set (dt_parameters_init). Local. Errors: DT_MEMORY,
+ * DT_USAGE (a method that cannot do its convolution). */
 dt_status dt_model_create(const dt_model_config *config, dt_model **model);
 void dt_model_destroy(dt_model *model);
 

@@ -11,12 +11,14 @@
 /* The codes are also the exit codes of the program. */
 typedef enum dt_code {
     DT_OK = 0,
-    DT_USAGE = 2,  /* an option, or options that do not go together */
-    DT_DATA = 3,   /* a data set that is missing or damaged */
-    DT_FILE = 4,   /* any other file that cannot be read or written */
-    DT_MEMORY = 5, /* memory not to be had */
-    DT_NOT_FINITE = 6 /* a loss or gradient that is infinite or not a number */,
-    DT_MACHINE = 7 /* cores, instruction sets, or how the ranks were started */
+    DT_USAGE = 2,      /* an option, or options that do not go together */
+    DT_DATA = 3,       /* a data set that is missing or damaged */
+    DT_FILE = 4,       /* any other file that cannot be read or written */
+    DT_MEMORY = 5,     /* memory not to be had */
+    DT_NOT_FINITE = 6, /* a loss or gradient that is infinite or not a number */
+    DT_MACHINE = 7,    /* cores, instruction sets, or how the ranks were started */
+    DT_STOPPED = 75,   /* no fault: stopped as asked, state saved, start again with --resume */
+    DT_STALLED = 76    /* no rank got on for too long */
 } dt_code;
 
 enum { DT_STATUS_TEXT = 1536 };

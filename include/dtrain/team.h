@@ -11,7 +11,8 @@ typedef struct dt_team dt_team;
 /* Runs task number `task`; `worker` in [0, dt_team_size) says which thread, for scratch memory of its own. */
 typedef void (*dt_task)(void *context, int task, int worker);
 
-/* A team of `threads` >= 1. Local. */
+/* A team of `threads` >= 1. From here on the calling thread, and every thread that runs a task, flushes
+ * denormal numbers to 0 (denormals.h). Local. */
 dt_status dt_team_create(int threads, dt_team **team);
 void dt_team_destroy(dt_team *team);
 

@@ -16,6 +16,25 @@ typedef struct dt_options dt_options;
 typedef void (*dt_setting_visit)(void *context, const char *name, const char *value, bool quoted);
 typedef void (*dt_settings_walk)(const dt_options *options, dt_setting_visit visit, void *context);
 
+/* How often something is done. */
+typedef enum dt_interval_unit {
+    DT_INTERVAL_NONE, /* never */
+    DT_INTERVAL_EPOCHS,
+    DT_INTERVAL_STEPS,
+    DT_INTERVAL_SECONDS
+} dt_interval_unit;
+
+typedef struct dt_interval {
+    dt_interval_unit unit;
+    int amount;
+} dt_interval;
+
+/* What becomes of a run that meets a value that is not finite. */
+typedef enum dt_on_nan {
+    DT_ON_NAN_STOP,
+    DT_ON_NAN_REWIND /* back to the last checkpoint, with half the learning rate; at most 3 times */
+} dt_on_nan;
+
 /* Everything that the command line can say about a run. Strings are borrowed. cli/options.c has the table of
  * names, limits and defaults. */
 struct dt_options {
@@ -38,15 +57,28 @@ struct dt_options {
     double link_us;         /* plan: its latency, microseconds; 0: as measured */
     dt_engine engine;
     dt_isa isa;
-    const char *out;     /* folder for metrics.jsonl and weights */
-    const char *weights; /* eval: file, or folder with last.weights.h5 */
+    const char *methods; /* of the convolutions: auto, tuned, or a list (methods.h) */
+    bool tune;           /* info: measure all methods */
+    const char *out;     /* folder for metrics.jsonl and checkpoints */
+    dt_interval checkpoint_every;
+    int keep;                 /* checkpoints that stay, beside the best */
+    bool checkpoint_required; /* a checkpoint that cannot be written ends the run */
+    const char *resume;       /* checkpoint or folder to go on from; empty: `out`; NULL: a fresh start */
+    bool override;            /* resume although options that matter differ */
+    const char *init;         /* file of weights to start from; NULL: drawn from the seed */
+    int max_time;             /* seconds after which the run must have ended; 0: no limit */
+    dt_on_nan on_nan;
+    int stall_timeout;   /* seconds without progress of any rank after which the run is ended; 0: never */
+    const char *weights; /* eval, inspect, export: file, or folder with last.weights.h5 */
+    const char *target;  /* export: the file to write */
+    bool json;           /* inspect: JSON instead of tables */
     bool quiet;
     dt_settings_walk walk; /* names and values of all of the above, for the records of a run; NULL: none */
 };
 
-/* Trains. On rank 0: progress and results on the terminal, metrics.jsonl and last.weights.h5 in options->out.
+/* Trains. On rank 0: progress and results on the terminal, metrics.jsonl and checkpoints in options->out.
  * Everything that can fail is checked on all ranks before the first step. Errors: any code of status.h, the
- * same on all ranks. */
+ * same on all ranks; DT_STOPPED when a signal or --max-time ended the run and its state was saved. */
 dt_status dt_train_run(const dt_options *options, dt_comm *comm);
 
 /* Measures, and prints what a step would cost under each strategy, for options->plan_ranks. */

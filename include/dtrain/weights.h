@@ -14,6 +14,11 @@
 dt_status dt_weights_save(const char *path, const dt_network *network, const dt_parameters *parameters,
                           const float *weights, const float *states);
 
+enum { DT_WEIGHTS_PATH = 1200 };
+
+/* The file that a user means: itself, or last.weights.h5 in a folder. */
+void dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]);
+
 /* Reads the options of the network that a file was written for. Errors: DT_FILE (missing, not HDF5, no such
  * group). */
 dt_status dt_weights_network(const char *path, dt_network_config *config);

@@ -6,6 +6,8 @@
 #include <omp.h>
 #include <stdlib.h>
 
+#include "dtrain/denormals.h"
+
 struct dt_team {
     int threads;
 };
@@ -16,6 +18,7 @@ dt_status dt_team_create(int threads, dt_team **team) {
     if (!*team)
         return dt_fail(DT_MEMORY, "no memory for a team of %d threads", threads);
     (*team)->threads = threads;
+    dt_denormals_flush();
     return dt_ok();
 }
 
@@ -33,10 +36,14 @@ void dt_team_run(const dt_team *team, int tasks, dt_task run, void *context) {
             run(context, task, 0);
         return;
     }
-    int task;
-#pragma omp parallel for num_threads(team->threads) schedule(dynamic, 1)
-    for (task = 0; task < tasks; task++)
-        run(context, task, omp_get_thread_num());
+#pragma omp parallel num_threads(team->threads)
+    {
+        /* Which threads come is the library's affair, and to ask each time costs nothing beside waking it. */
+        dt_denormals_flush();
+#pragma omp for schedule(dynamic, 1) nowait
+        for (int task = 0; task < tasks; task++)
+            run(context, task, omp_get_thread_num());
+    }
 }
 
 void dt_team_split(long count, long grain, int task, int tasks, long *begin, long *end) {

@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include "cli/options.h"
+#include "cli/tuning_table.h"
 #include "dtrain/dataset.h"
+#include "dtrain/denormals.h"
 #include "dtrain/log.h"
 #include "dtrain/placement.h"
 #include "dtrain/probe.h"
 #include "dtrain/version.h"
+#include "train/choice.h"
 
 __attribute__((format(printf, 2, 3))) static void print_row(const char *name, const char *format, ...) {
     char text[DT_STATUS_TEXT];
@@ -89,6 +92,29 @@ static void print_speeds(const double *speeds) {
     print_row("bandwidth", "%.1f GB/s", speeds[GIGABYTES]);
 }
 
+/* Times all methods with the threads and the samples that training would have. */
+static dt_status tune(dt_comm *comm, const dt_options *options, int threads) {
+    dt_network network = dt_network_build(options->network);
+    int samples = dt_leaves_share(options->batch, dt_comm_size(comm), dt_comm_size(comm) - 1).samples;
+    dt_team *team = NULL;
+    dt_kernels *kernels = NULL;
+    dt_methods_times times;
+    dt_methods used;
+    dt_status status = dt_team_create(threads, &team);
+    if (!dt_failed(&status))
+        status = dt_kernels_create(&(dt_kernels_config){team, options->isa, options->engine}, &kernels);
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
+    DT_TRY_CLEANUP(status, dt_choice_make(comm, options->methods, &network, kernels, samples, &used));
+    print_row("methods", "milliseconds for %d samples on %d thread%s, the slowest rank's", samples, threads,
+              threads == 1 ? "" : "s");
+    DT_TRY_CLEANUP(status, dt_choice_measure(comm, &network, kernels, samples, &times));
+    dt_tuning_table_print(&network, &times, used);
+cleanup:
+    dt_kernels_destroy(kernels);
+    dt_team_destroy(team);
+    return status;
+}
+
 /* What training would read. Rank 0 alone: nothing depends on it. */
 static void print_data(const dt_options *options) {
     dt_dataset dataset;
@@ -114,7 +140,10 @@ dt_status dt_command_info(const dt_options *options, dt_comm *comm) {
     DT_TRY_CLEANUP(status, measure(comm, options, measuring_threads(comm, &table), speeds, &isa));
     dt_comm_sum_f64(comm, speeds, SPEEDS);
     print_row("ISA", "%s (the CPU's best: %s)", dt_isa_name(isa), dt_isa_name(dt_isa_best()));
+    print_row("denormals", "%s", dt_denormals_flushed() ? "flushed to 0 on every thread" : "kept");
     print_speeds(speeds);
+    if (options->tune)
+        DT_TRY_CLEANUP(status, tune(comm, options, table.places[dt_comm_rank(comm)].threads));
     if (dt_comm_rank(comm) == 0)
         print_data(options);
     dt_placement_print(&table);

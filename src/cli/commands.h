@@ -11,4 +11,8 @@ dt_status dt_command_eval(const dt_options *options, dt_comm *comm);
 dt_status dt_command_plan(const dt_options *options, dt_comm *comm);
 dt_status dt_command_info(const dt_options *options, dt_comm *comm);
 
+/* Of one process, local. */
+dt_status dt_command_inspect(const dt_options *options);
+dt_status dt_command_export(const dt_options *options);
+
 #endif

@@ -17,15 +17,27 @@
  * standard stream that was closed before the start. */
 static void guard_standard_streams(void) {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file above the limit of its size: an error like a full disk */
     for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
         if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
             return;
 }
 
 static int report(const dt_status *status) {
-    if (dt_failed(status))
+    if (status->code == DT_STOPPED)
+        dt_log_note("%s", status->text);
+    else if (dt_failed(status))
         dt_log_error("%s", status->text);
     return (int)status->code;
+}
+
+/* Commands of one process: once a run, without MPI. */
+static int run_alone(const dt_command_line *line) {
+    if (dt_comm_launcher_rank() != 0)
+        return DT_OK;
+    dt_status status = line->command == DT_COMMAND_INSPECT ? dt_command_inspect(&line->options)
+                                                           : dt_command_export(&line->options);
+    return report(&status);
 }
 
 /* --help and --version: once a run, without MPI. */
@@ -53,6 +65,8 @@ static int print_report(const dt_command_line *line) {
 }
 
 static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
+    if (line->options.tune && line->command != DT_COMMAND_INFO)
+        return dt_fail(DT_USAGE, "--tune goes with the command info alone");
     switch (line->command) {
     case DT_COMMAND_TRAIN:
         return dt_command_train(&line->options, comm);
@@ -63,6 +77,8 @@ static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
     case DT_COMMAND_PLAN:
         return dt_command_plan(&line->options, comm);
     case DT_COMMAND_REPORT:
+    case DT_COMMAND_INSPECT:
+    case DT_COMMAND_EXPORT:
     case DT_COMMAND_VERSION:
     case DT_COMMAND_HELP:
         break;
@@ -79,6 +95,8 @@ int main(int argc, char **argv) {
         return print_text(line.command);
     if (!dt_failed(&status) && line.command == DT_COMMAND_REPORT)
         return print_report(&line);
+    if (!dt_failed(&status) && line.command >= DT_COMMAND_INSPECT)
+        return run_alone(&line);
 
     dt_comm *comm;
     dt_status started = dt_comm_create(&comm);

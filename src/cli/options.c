@@ -12,7 +12,7 @@
 
 static_assert(sizeof(dt_bn_axis) == sizeof(int) && sizeof(dt_bn_layers) == sizeof(int) &&
                   sizeof(dt_strategy_kind) == sizeof(int) && sizeof(dt_engine) == sizeof(int) &&
-                  sizeof(dt_isa) == sizeof(int),
+                  sizeof(dt_isa) == sizeof(int) && sizeof(dt_on_nan) == sizeof(int),
               "choices are stored as int");
 
 #define FIELD(member)        .offset = offsetof(dt_options, member)
@@ -85,7 +85,18 @@ static const dt_option table[] = {
                  {"baseline", DT_ISA_BASELINE},
                  {"avx2", DT_ISA_AVX2},
                  {"avx512", DT_ISA_AVX512}},
-     .initial = "auto", .text = "the highest instruction set to use; auto for the best that the CPU has"},
+     .initial = "auto",
+     .text = "the highest instruction set to use; auto for what the environment variable DTRAIN_ISA says, "
+             "or else the best that every rank's CPU has"},
+
+    {"methods", "LIST", DT_GROUP_MACHINE, DT_OPTION_TEXT, FIELD(methods), .initial = "auto",
+     .text = "how the five convolutions are computed, as in direct,winograd,winograd,passes,winograd: "
+             "passes, direct (one "
+             "input channel), winograd or winograd-large (5x5; faster, less exact). auto is a fixed choice "
+             "of the engine "
+             "for each shape; tuned measures at the start, so its bits may differ from run to run"},
+    {"tune", NULL, DT_GROUP_MACHINE, DT_OPTION_FLAG, FIELD(tune), .otherwise = "off",
+     .text = "with info: time every method of every convolution"},
 
     {"check-replicas", "K", DT_GROUP_MACHINE, DT_OPTION_COUNT, FIELD(check_replicas), FROM_TO(0, INT_MAX),
      .initial = "0",
@@ -104,6 +115,35 @@ static const dt_option table[] = {
      .text = "folder for metrics.jsonl and the weights"},
     {"quiet", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(quiet), .otherwise = "off",
      .text = "print warnings and errors alone"},
+    {"json", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(json), .otherwise = "off",
+     .text = "inspect: print JSON"},
+
+    {"checkpoint-every", "N", DT_GROUP_SAVING, DT_OPTION_INTERVAL, FIELD(checkpoint_every),
+     FROM_TO(1, INT_MAX), .initial = "1epoch",
+     .text =
+         "save so often: 1epoch, 500steps, 10min; none: at the end alone. Steps do not wait for the disk"},
+    {"keep", "N", DT_GROUP_SAVING, DT_OPTION_COUNT, FIELD(keep), FROM_TO(1, 1000000), .initial = "3",
+     .text = "keep the newest N checkpoints, and the best by validation loss"},
+    {"checkpoint-required", NULL, DT_GROUP_SAVING, DT_OPTION_FLAG, FIELD(checkpoint_required),
+     .otherwise = "off", .text = "stop when a checkpoint cannot be written, instead of warning and going on"},
+    {"resume", "FILE|DIR", DT_GROUP_SAVING, DT_OPTION_TEXT_OR_NOTHING, FIELD(resume), .otherwise = "off",
+     .text =
+         "go on from this checkpoint, or from the newest in a folder, or in that of --out; none in --out: "
+         "start afresh"},
+    {"override", NULL, DT_GROUP_SAVING, DT_OPTION_FLAG, FIELD(override), .otherwise = "off",
+     .text = "resume also with options that change the mathematics"},
+    {"init", "FILE", DT_GROUP_SAVING, DT_OPTION_TEXT, FIELD(init), .otherwise = "weights drawn from the seed",
+     .text = "start from the weights in this file, Keras' or dtrain's"},
+    {"max-time", "TIME", DT_GROUP_SAVING, DT_OPTION_DURATION, FIELD(max_time), FROM_TO(1, INT_MAX),
+     .otherwise = "no limit",
+     .text = "save and stop with exit code 75 before this much time has passed: 3h50m, 90min, 45s"},
+    {"on-nan", NULL, DT_GROUP_SAVING, DT_OPTION_CHOICE, FIELD(on_nan),
+     .choices = {{"stop", DT_ON_NAN_STOP}, {"rewind", DT_ON_NAN_REWIND}}, .initial = "stop",
+     .text = "what to do about a value that is not finite: end, or go back to the last checkpoint with half "
+             "the learning rate, up to 3 times"},
+    {"stall-timeout", "SECONDS", DT_GROUP_SAVING, DT_OPTION_COUNT, FIELD(stall_timeout), FROM_TO(0, INT_MAX),
+     .initial = "300",
+     .text = "end with exit code 76, naming who is missing, when no rank gets on for so long; 0 for never"},
 
     {"info", NULL, DT_GROUP_PROGRAM, DT_OPTION_COMMAND, .command = DT_COMMAND_INFO,
      .text = "the same as the command info"},
@@ -116,19 +156,27 @@ static const dt_option table[] = {
 enum { ROWS = sizeof table / sizeof *table, TEXT_ROOM = 480, NAME_ROOM = 64 };
 
 static const char *const group_titles[DT_GROUPS] = {
-    [DT_GROUP_DATA] = "Data:",       [DT_GROUP_TRAINING] = "Training:", [DT_GROUP_NETWORK] = "Network:",
-    [DT_GROUP_PLAN] = "Plan:",       [DT_GROUP_MACHINE] = "Machine:",   [DT_GROUP_OUTPUT] = "Output:",
+    [DT_GROUP_DATA] = "Data:",
+    [DT_GROUP_TRAINING] = "Training:",
+    [DT_GROUP_NETWORK] = "Network:",
+    [DT_GROUP_MACHINE] = "Machine:",
+    [DT_GROUP_PLAN] = "Plan:",
+    [DT_GROUP_OUTPUT] = "Output:",
+    [DT_GROUP_SAVING] = "Saving and resuming:",
     [DT_GROUP_PROGRAM] = "Program:",
 };
 
 static const struct {
     const char *name;
     dt_command command;
-} commands[] = {{"train", DT_COMMAND_TRAIN},
-                {"eval", DT_COMMAND_EVAL},
-                {"info", DT_COMMAND_INFO},
-                {"plan", DT_COMMAND_PLAN},
-                {"report", DT_COMMAND_REPORT}};
+    int needs, takes; /* arguments: at least, at most */
+} commands[] = {{"train", DT_COMMAND_TRAIN, 0, 0},
+                {"eval", DT_COMMAND_EVAL, 0, 1},
+                {"info", DT_COMMAND_INFO, 0, 0},
+                {"plan", DT_COMMAND_PLAN, 0, 0},
+                {"report", DT_COMMAND_REPORT, 0, DT_MAX_PATHS},
+                {"inspect", DT_COMMAND_INSPECT, 1, 1},
+                {"export", DT_COMMAND_EXPORT, 2, 2}};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -143,6 +191,10 @@ const dt_option *dt_options_row(int index) {
 
 static bool takes_value(const dt_option *option) {
     return option->kind != DT_OPTION_FLAG && option->kind != DT_OPTION_COMMAND;
+}
+
+static bool needs_value(const dt_option *option) {
+    return takes_value(option) && option->kind != DT_OPTION_TEXT_OR_NOTHING;
 }
 
 /* Joins the choices' names, `last` in front of the last one. */
@@ -176,7 +228,14 @@ const char *dt_options_allowed(const dt_option *option, char *text, size_t room)
         break;
     case DT_OPTION_CHOICE:
         return join_choices(option, ", ", " or ", text, room);
+    case DT_OPTION_DURATION:
+        snprintf(text, room, "a time such as 3h50m, 90min or 45s");
+        break;
+    case DT_OPTION_INTERVAL:
+        snprintf(text, room, "a number of epochs, steps or a time, such as 1epoch, 500steps, 10min, or none");
+        break;
     case DT_OPTION_TEXT:
+    case DT_OPTION_TEXT_OR_NOTHING:
         snprintf(text, room, "a name that is not empty");
         break;
     case DT_OPTION_FLAG:
@@ -238,6 +297,68 @@ static bool read_choice(const dt_option *option, const char *text, void *field) 
     return false;
 }
 
+/* Reads a whole number and moves `text` behind it. */
+static bool take_whole(const char **text, uint64_t *value) {
+    char digits[20];
+    size_t length = strspn(*text, "0123456789");
+    if (length >= sizeof digits)
+        return false;
+    memcpy(digits, *text, length);
+    digits[length] = '\0';
+    *text += length;
+    return read_whole(digits, value);
+}
+
+/* Hours, minutes and seconds, in that order, each at most once: 2h, 1h30m, 90min, 45s. */
+static bool read_duration(const char *text, void *field) {
+    static const struct {
+        const char *name;
+        uint64_t seconds;
+    } units[] = {{"h", 3600}, {"min", 60}, {"m", 60}, {"s", 1}};
+    uint64_t total = 0, last_unit = UINT64_MAX;
+    do {
+        uint64_t value;
+        if (!take_whole(&text, &value) || value > INT_MAX)
+            return false;
+        size_t unit = 0, units_known = sizeof units / sizeof *units;
+        while (unit < units_known && strncmp(text, units[unit].name, strlen(units[unit].name)) != 0)
+            unit++;
+        if (unit == units_known || units[unit].seconds >= last_unit)
+            return false;
+        text += strlen(units[unit].name);
+        last_unit = units[unit].seconds;
+        total += value * last_unit;
+    } while (*text);
+    if (total < 1 || total > INT_MAX)
+        return false;
+    *(int *)field = (int)total;
+    return true;
+}
+
+static bool read_interval(const char *text, void *field) {
+    dt_interval interval = {DT_INTERVAL_NONE, 0};
+    const char *unit = text;
+    uint64_t count = 0;
+    if (strcmp(text, "none") == 0) {
+        *(dt_interval *)field = interval;
+        return true;
+    }
+    if (take_whole(&unit, &count) && count >= 1 && count <= INT_MAX) {
+        if (strcmp(unit, "epoch") == 0 || strcmp(unit, "epochs") == 0)
+            interval.unit = DT_INTERVAL_EPOCHS;
+        if (strcmp(unit, "step") == 0 || strcmp(unit, "steps") == 0)
+            interval.unit = DT_INTERVAL_STEPS;
+        interval.amount = (int)count;
+    }
+    if (interval.unit == DT_INTERVAL_NONE) {
+        if (!read_duration(text, &interval.amount))
+            return false;
+        interval.unit = DT_INTERVAL_SECONDS;
+    }
+    *(dt_interval *)field = interval;
+    return true;
+}
+
 /* Stores the value that `text` says; false if it is not allowed. */
 static bool read_value(const dt_option *option, const char *text, dt_options *options) {
     void *field = (char *)options + option->offset;
@@ -251,7 +372,12 @@ static bool read_value(const dt_option *option, const char *text, dt_options *op
         return read_float(option, text, field);
     case DT_OPTION_CHOICE:
         return read_choice(option, text, field);
+    case DT_OPTION_DURATION:
+        return read_duration(text, field);
+    case DT_OPTION_INTERVAL:
+        return read_interval(text, field);
     case DT_OPTION_TEXT:
+    case DT_OPTION_TEXT_OR_NOTHING:
         *(const char **)field = text;
         return *text != '\0';
     case DT_OPTION_FLAG:
@@ -291,6 +417,32 @@ static const char *choice_name(const dt_option *option, const void *field) {
     return NULL;
 }
 
+/* "3h50m", "45s": as read_duration reads it. */
+static void write_duration(int seconds, char *text, size_t room) {
+    const int parts[] = {seconds / 3600, seconds / 60 % 60, seconds % 60};
+    size_t used = 0;
+    for (int i = 0; i < 3; i++)
+        if (parts[i] > 0 && used < room)
+            used += (size_t)snprintf(text + used, room - used, "%d%c", parts[i], "hms"[i]);
+}
+
+static void write_interval(dt_interval interval, char *text, size_t room) {
+    switch (interval.unit) {
+    case DT_INTERVAL_NONE:
+        snprintf(text, room, "none");
+        break;
+    case DT_INTERVAL_EPOCHS:
+        snprintf(text, room, "%depoch%s", interval.amount, interval.amount == 1 ? "" : "s");
+        break;
+    case DT_INTERVAL_STEPS:
+        snprintf(text, room, "%dstep%s", interval.amount, interval.amount == 1 ? "" : "s");
+        break;
+    case DT_INTERVAL_SECONDS:
+        write_duration(interval.amount, text, room);
+        break;
+    }
+}
+
 /* Hands one option on. */
 static void show(const dt_option *option, const dt_options *options, dt_setting_visit visit, void *context) {
     const void *field = (const char *)options + option->offset;
@@ -312,7 +464,16 @@ static void show(const dt_option *option, const dt_options *options, dt_setting_
     case DT_OPTION_CHOICE:
         visit(context, option->name, choice_name(option, field), true);
         return;
+    case DT_OPTION_DURATION:
+        write_duration(*(const int *)field, number, sizeof number);
+        visit(context, option->name, *(const int *)field ? number : NULL, true);
+        return;
+    case DT_OPTION_INTERVAL:
+        write_interval(*(const dt_interval *)field, number, sizeof number);
+        visit(context, option->name, number, true);
+        return;
     case DT_OPTION_TEXT:
+    case DT_OPTION_TEXT_OR_NOTHING:
         visit(context, option->name, *(const char *const *)field, true);
         return;
     case DT_OPTION_FLAG:
@@ -405,7 +566,7 @@ static dt_status explain(const char *word) {
     if (name[length] && !takes_value(match))
         return dt_fail(DT_USAGE, "--%s: '%.100s' is not allowed: the option takes no value", match->name,
                        name + length + 1);
-    if (!name[length] && takes_value(match))
+    if (!name[length] && needs_value(match))
         return dt_fail(DT_USAGE, "--%s: no value is given: %s", match->name,
                        dt_options_allowed(match, allowed, sizeof allowed));
     return dt_ok();
@@ -414,7 +575,11 @@ static dt_status explain(const char *word) {
 /* What the parser fills. */
 typedef struct reading {
     dt_command_line *line;
-    dt_command argument; /* the command that the first argument names */
+    dt_command argument;     /* the command that the first argument names */
+    int taken;               /* arguments behind it */
+    unsigned arguments;      /* all arguments so far */
+    const dt_option *hungry; /* an option whose value may be the next word, or NULL */
+    int hungry_next;         /* the number of that word */
     dt_status status;
 } reading;
 
@@ -429,6 +594,8 @@ static dt_status take_option(dt_command_line *line, const dt_option *option, con
         *(bool *)((char *)&line->options + option->offset) = true;
     else if (option->kind == DT_OPTION_COMMAND)
         ask_for(line, option->command);
+    else if (!value) /* an option that may stand without one */
+        *(const char **)((char *)&line->options + option->offset) = "";
     else if (!read_value(option, value, &line->options))
         return dt_fail(DT_USAGE, "--%s: '%.200s' is not allowed: %s", option->name, value,
                        dt_options_allowed(option, allowed, sizeof allowed));
@@ -446,26 +613,70 @@ static dt_status take_path(dt_command_line *line, const char *value) {
     return dt_ok();
 }
 
-/* The first argument is the command; eval takes one more, report many. */
-static dt_status take_argument(reading *read, unsigned number, const char *value) {
-    if (number == 0) {
-        for (int i = 0; i < COMMANDS; i++)
-            if (strcmp(commands[i].name, value) == 0) {
-                read->argument = commands[i].command;
-                ask_for(read->line, read->argument);
-                return dt_ok();
-            }
-        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval, info, plan or report", value);
-    }
+/* The row of the command that the first argument named. */
+static int command_row(const reading *read) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (commands[i].command == read->argument)
+            return i;
+    return 0;
+}
+
+static bool find_command(const char *name, dt_command *command) {
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(commands[i].name, name) == 0) {
+            *command = commands[i].command;
+            return true;
+        }
+    return false;
+}
+
+static dt_status take_command(reading *read, const char *value) {
+    if (!find_command(value, &read->argument))
+        return dt_fail(
+            DT_USAGE, "'%.200s' is not a command: train, eval, info, plan, report, inspect or export", value);
+    ask_for(read->line, read->argument);
+    return dt_ok();
+}
+
+/* getopt gives an option whose value may be left out only what stands behind a "=": the word that follows is
+ * its value too, unless it is a command. */
+static bool is_hungry_value(const reading *read, int word, const char *value) {
+    dt_command command;
+    return read->hungry && read->hungry_next == word && !find_command(value, &command);
+}
+
+/* The first argument is the command; files follow. */
+static dt_status take_argument(reading *read, int word, const char *value) {
+    if (is_hungry_value(read, word, value))
+        return take_option(read->line, read->hungry, value);
+    unsigned number = read->arguments++;
+    if (number == 0)
+        return take_command(read, value);
     if (read->argument == DT_COMMAND_REPORT)
         return take_path(read->line, value);
-    if (read->argument != DT_COMMAND_EVAL || number > 1)
-        return dt_fail(DT_USAGE, "'%.200s': an argument too many: only eval takes one, a file or folder",
-                       value);
+    int row = command_row(read);
+    if (number > (unsigned)commands[row].takes)
+        return dt_fail(DT_USAGE, "'%.200s': an argument too many: %s takes %s", value, commands[row].name,
+                       commands[row].takes == 0   ? "none"
+                       : commands[row].takes == 1 ? "one, a file or folder"
+                                                  : "two, a file to read and one to write");
     if (!*value)
-        return dt_fail(DT_USAGE, "eval: '' is not allowed: a file or folder with weights");
-    read->line->options.weights = value;
+        return dt_fail(DT_USAGE, "%s: '' is not allowed: the name of a file", commands[row].name);
+    read->taken = (int)number;
+    if (number == 1)
+        read->line->options.weights = value;
+    else
+        read->line->options.target = value;
     return dt_ok();
+}
+
+static dt_status check_arguments(const reading *read) {
+    int row = command_row(read);
+    if (read->taken < commands[row].needs && read->line->command == commands[row].command)
+        return dt_fail(DT_USAGE, "%s: which file? %s", commands[row].name,
+                       commands[row].needs == 1 ? "dtrain inspect FILE"
+                                                : "dtrain export IN.weights.h5 OUT.h5");
+    return read->status;
 }
 
 enum {
@@ -476,10 +687,13 @@ enum {
 static error_t take_key(int key, char *argument, struct argp_state *state) {
     reading *read = state->input;
     if (key == ARGP_KEY_ARG)
-        read->status = take_argument(read, state->arg_num, argument);
-    else if (key >= FIRST_KEY && key < FIRST_KEY + ROWS)
-        read->status = take_option(read->line, &table[key - FIRST_KEY], argument);
-    else if (key == ARGP_KEY_ERROR && !dt_failed(&read->status)) {
+        read->status = take_argument(read, state->next - 1, argument);
+    else if (key >= FIRST_KEY && key < FIRST_KEY + ROWS) {
+        const dt_option *option = &table[key - FIRST_KEY];
+        read->status = take_option(read->line, option, argument);
+        read->hungry = option->kind == DT_OPTION_TEXT_OR_NOTHING && !argument ? option : NULL;
+        read->hungry_next = state->next;
+    } else if (key == ARGP_KEY_ERROR && !dt_failed(&read->status)) {
         /* getopt does not say which word it refused: it has stepped over a long option, but may still stand
          * on a cluster of short ones. */
         read->status = explain(state->argv[state->next - 1]);
@@ -521,6 +735,7 @@ static void view_fill(argp_view *view) {
             .name = option->name,
             .key = FIRST_KEY + row,
             .arg = view_argument(option, view->arguments[row]),
+            .flags = takes_value(option) && !needs_value(option) ? OPTION_ARG_OPTIONAL : 0,
             .doc = view_text(option, view->texts[row]),
             .group = group,
         };
@@ -529,14 +744,17 @@ static void view_fill(argp_view *view) {
 
 static const struct argp program = {
     .parser = take_key,
-    .args_doc = "[train]\neval [FILE|DIR]\ninfo\nplan\nreport FILE|DIR...",
+    .args_doc =
+        "[train]\neval [FILE|DIR]\ninfo\nplan\nreport FILE|DIR...\ninspect FILE|DIR\nexport FILE|DIR OUT.h5",
     .doc =
         "Trains an AlexNet for 28x28 digits, data-parallel over MPI: mpirun -np 4 dtrain\v"
         "train (the default) trains; eval prints loss and accuracy of the weights in a file or folder "
         "(default: the folder of --out); info prints what was built and what this machine has; "
         "plan measures and predicts the time of a step under each strategy; "
         "report prints the table of a folder of runs (mean and spread) or of bench/scaling, and compares two "
-        "results and more: what differs significantly from the first.",
+        "results and more: what differs significantly from the first; inspect tells what a file of weights, "
+        "ours or Keras', holds and whether its checksums hold; export writes a whole model that "
+        "keras.models.load_model opens.",
 };
 
 dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
@@ -555,7 +773,7 @@ dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
         return dt_fail(DT_USAGE, "report: no file or folder with results is named");
     if (!line->options.weights)
         line->options.weights = line->options.out;
-    return read.status;
+    return dt_failed(&read.status) ? read.status : check_arguments(&read);
 }
 
 void dt_options_print_help(FILE *stream) {

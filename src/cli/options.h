@@ -17,20 +17,25 @@ typedef enum dt_command {
     DT_COMMAND_INFO,
     DT_COMMAND_PLAN,
     DT_COMMAND_REPORT, /* without MPI, by one process; so are those behind it */
+    DT_COMMAND_INSPECT,
+    DT_COMMAND_EXPORT,
     DT_COMMAND_VERSION,
     DT_COMMAND_HELP
 } dt_command;
 
 /* What the value of an option is, and so which type its field of dt_options has. */
 typedef enum dt_option_kind {
-    DT_OPTION_COUNT,  /* int */
-    DT_OPTION_SEED,   /* uint64_t, every value is allowed */
-    DT_OPTION_DOUBLE, /* double */
-    DT_OPTION_FLOAT,  /* float */
-    DT_OPTION_CHOICE, /* an enum with the size of an int */
-    DT_OPTION_TEXT,   /* const char *, not empty */
-    DT_OPTION_FLAG,   /* bool, false unless given */
-    DT_OPTION_COMMAND /* no field: asks for a command instead of training */
+    DT_OPTION_COUNT,           /* int */
+    DT_OPTION_SEED,            /* uint64_t, every value is allowed */
+    DT_OPTION_DOUBLE,          /* double */
+    DT_OPTION_FLOAT,           /* float */
+    DT_OPTION_CHOICE,          /* an enum with the size of an int */
+    DT_OPTION_DURATION,        /* int, seconds */
+    DT_OPTION_INTERVAL,        /* dt_interval */
+    DT_OPTION_TEXT,            /* const char *, not empty */
+    DT_OPTION_TEXT_OR_NOTHING, /* const char *, empty when the option stands without a value */
+    DT_OPTION_FLAG,            /* bool, false unless given */
+    DT_OPTION_COMMAND          /* no field: asks for a command instead of training */
 } dt_option_kind;
 
 typedef enum dt_option_group {
@@ -40,6 +45,7 @@ typedef enum dt_option_group {
     DT_GROUP_MACHINE,
     DT_GROUP_PLAN,
     DT_GROUP_OUTPUT,
+    DT_GROUP_SAVING,
     DT_GROUP_PROGRAM,
     DT_GROUPS
 } dt_option_group;

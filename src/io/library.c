@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/seal.h"
+
 dt_library_voice dt_library_silence(void) {
     dt_library_voice voice = {0};
     if (H5Eget_auto2(H5E_DEFAULT, &voice.print, &voice.context) < 0)
@@ -51,74 +53,36 @@ static dt_status check_regular(const char *path, const struct stat *found) {
     return dt_ok();
 }
 
-/* What the system says about a path, in its own plain words, before the library tries. */
-static dt_status check_readable(const char *path) {
+/* What the system says about a path, in its own plain words, and the seal, before the library tries. */
+static dt_status check_content(const char *path, int handle, bool *sealed) {
+    struct stat found;
+    if (fstat(handle, &found) != 0)
+        return dt_fail(DT_FILE, "%s: cannot be read: %s", path, strerror(errno));
+    DT_TRY(check_regular(path, &found));
+    return dt_seal_check(path, handle, sealed);
+}
+
+static dt_status check_readable(const char *path, bool *sealed) {
     /* O_NONBLOCK: a pipe without a writer would be waited for. */
     int handle = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (handle < 0)
         return dt_fail(DT_FILE, "%s: cannot be read: %s", path, strerror(errno));
-    struct stat found;
-    dt_status status = fstat(handle, &found) == 0
-                           ? check_regular(path, &found)
-                           : dt_fail(DT_FILE, "%s: cannot be read: %s", path, strerror(errno));
+    dt_status status = check_content(path, handle, sealed);
     (void)close(handle);
     return status;
 }
 
-/* Access without file locks: network file systems may lack them, and no file is read while it is written,
- * since it gets its name when it is complete. */
-static herr_t without_locks(hid_t access) {
-    return H5Pset_file_locking(access, false, true);
-}
-
-/* Memory that grows by a megabyte at a time, and no file behind it. */
-static herr_t in_memory(hid_t access) {
-    return H5Pset_fapl_core(access, 1 << 20, false);
-}
-
-/* The properties of access to a file that `adjust` makes; negative when it fails. */
-static hid_t access_properties(herr_t (*adjust)(hid_t)) {
-    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && adjust(access) < 0) {
-        (void)H5Pclose(access);
-        return H5I_INVALID_HID;
-    }
-    return access;
-}
-
-dt_status dt_library_open(const char *path, hid_t *file) {
-    *file = H5I_INVALID_HID;
-    DT_TRY(check_readable(path));
+dt_status dt_library_open(const char *path, dt_library_file *file) {
+    *file = (dt_library_file){.path = path, .handle = H5I_INVALID_HID};
+    DT_TRY(check_readable(path, &file->sealed));
     if (H5Fis_hdf5(path) == 0)
         return dt_fail(DT_FILE, "%s: is not an HDF5 file", path);
-    hid_t access = access_properties(without_locks);
-    if (access < 0)
-        return dt_library_failure(path, "cannot be opened");
-    *file = H5Fopen(path, H5F_ACC_RDONLY, access);
-    dt_status status = *file < 0 ? dt_library_failure(path, "cannot be opened") : dt_ok();
-    (void)H5Pclose(access);
+    /* Without file locks: network file systems may lack them, and no file is read while it is written, since
+     * it gets its name when it is complete. */
+    hid_t access = H5Pcreate(H5P_FILE_ACCESS);
+    if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0)
+        file->handle = H5Fopen(path, H5F_ACC_RDONLY, access);
+    dt_status status = file->handle < 0 ? dt_library_failure(path, "cannot be opened") : dt_ok();
+    dt_library_close(access, H5Pclose, path, &status);
     return status;
-}
-
-dt_status dt_library_create(const char *name, const char *path, hid_t *file) {
-    *file = H5I_INVALID_HID;
-    hid_t access = access_properties(in_memory);
-    if (access < 0)
-        return dt_library_failure(path, "cannot be made");
-    *file = H5Fcreate(name, H5F_ACC_TRUNC, H5P_DEFAULT, access);
-    dt_status status = *file < 0 ? dt_library_failure(path, "cannot be made") : dt_ok();
-    (void)H5Pclose(access);
-    return status;
-}
-
-dt_status dt_library_image(hid_t file, const char *path, const void **image, size_t *bytes) {
-    void **memory;
-    if (H5Fflush(file, H5F_SCOPE_GLOBAL) < 0 || H5Fget_vfd_handle(file, H5P_DEFAULT, (void **)&memory) < 0)
-        return dt_library_failure(path, "cannot be made");
-    ssize_t length = H5Fget_file_image(file, NULL, 0);
-    if (length < 0)
-        return dt_library_failure(path, "cannot be made");
-    *image = *memory;
-    *bytes = (size_t)length;
-    return dt_ok();
 }

@@ -27,16 +27,15 @@ dt_status dt_library_failure(const char *path, const char *what);
  * success. */
 void dt_library_close(hid_t handle, herr_t (*close)(hid_t), const char *path, dt_status *status);
 
-/* Opens a file to read. Errors: DT_FILE: not there, a folder, not readable, not HDF5, cut short. */
-dt_status dt_library_open(const char *path, hid_t *file);
+/* An open file, and the name that messages call it by. */
+typedef struct dt_library_file {
+    const char *path;
+    hid_t handle;
+    bool sealed; /* it has a seal, which holds (seal.h) */
+} dt_library_file;
 
-/* An empty HDF5 file in memory. Memory and not the disk, because the library does not recover from a write
- * that failed: its own clean-up at the end of the process then ends in a segmentation fault. `name` must be
- * that of no file or of an empty one; it is neither read nor written. Errors: DT_FILE. */
-dt_status dt_library_create(const char *name, const char *path, hid_t *file);
-
-/* The bytes that a file in memory would have on the disk. They belong to the library and stand until the file
- * is used again or closed. Errors: DT_FILE. */
-dt_status dt_library_image(hid_t file, const char *path, const void **image, size_t *bytes);
+/* Opens a file to read; a seal is checked first. Errors: DT_FILE: not there, a folder, not readable, not
+ * HDF5, cut short, damaged. */
+dt_status dt_library_open(const char *path, dt_library_file *file);
 
 #endif

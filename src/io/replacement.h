@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A file that takes the place of another only when it is complete and on the disk. Local. */
+/* A file that takes the place of another only when it is complete, on the disk, and found there as it should
+ * be. Local. */
 #ifndef DTRAIN_IO_REPLACEMENT_H
 #define DTRAIN_IO_REPLACEMENT_H
 
@@ -7,24 +8,27 @@
 
 #include "dtrain/status.h"
 
-/* A replacement under way; an owner from begin to commit or discard. `path` is borrowed. */
-typedef struct dt_replacement {
-    const char *path;
-    char *temporary; /* its name while it is written: a file in the folder of `path` */
-    int handle;      /* of the temporary file */
-} dt_replacement;
+/* A part of a file's content. */
+typedef struct dt_piece {
+    const void *data;
+    size_t bytes;
+} dt_piece;
 
-/* Creates the temporary file. Errors: DT_FILE, DT_MEMORY; nothing to discard then. */
-dt_status dt_replacement_begin(const char *path, dt_replacement *replacement);
+/* Writes the pieces, one behind the other, to a temporary name beside `path`, flushes the file to the disk,
+ * drops it from the page cache, reads it back and compares, renames it, and flushes the folder. Errors:
+ * DT_FILE with the path and the cause, DT_MEMORY; what stood at `path` stands there still, and the temporary
+ * file is gone. Only when flushing the folder fails is the new file in place already. */
+dt_status dt_replacement_write(const char *path, const dt_piece *pieces, int count);
 
-/* Appends to the temporary file. Errors: DT_FILE. */
-dt_status dt_replacement_write(dt_replacement *replacement, const void *data, size_t bytes);
+/* "PATH.partial-HOST-PID", a name for what will be renamed to `path`. The caller frees it; NULL: no memory.
+ */
+char *dt_replacement_name(const char *path);
 
-/* Flushes the temporary file, gives it its name and flushes the folder. Ends the replacement, whether it
- * succeeds or not: after a failure the temporary file is gone. Errors: DT_FILE. */
-dt_status dt_replacement_commit(dt_replacement *replacement);
+/* Whether a file name is such a name, and its writer is known to have ended: a process of this host that is
+ * no more, or a process of another host, and the file, `age_seconds` old, an hour old. */
+bool dt_replacement_is_abandoned(const char *name, double age_seconds);
 
-/* Removes the temporary file and leaves what stood at `path`. */
-void dt_replacement_discard(dt_replacement *replacement);
+/* Flushes the folder of `path`. Errors: DT_FILE, DT_MEMORY. */
+dt_status dt_replacement_flush_folder(const char *path);
 
 #endif

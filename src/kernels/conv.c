@@ -14,6 +14,7 @@ static const struct {
     [DT_CONV_PASSES] = {"passes", &dt_conv_passes},
     [DT_CONV_DIRECT] = {"direct", &dt_conv_direct},
     [DT_CONV_WINOGRAD] = {"winograd", &dt_conv_winograd},
+    [DT_CONV_WINOGRAD_LARGE] = {"winograd-large", &dt_conv_winograd_large},
 };
 
 const char *dt_conv_method_name(dt_conv_method method) {
@@ -28,23 +29,22 @@ int dt_conv_out_width(dt_conv_shape shape) {
     return shape.pool ? shape.width / 2 : shape.width;
 }
 
-static bool can(const dt_conv_config *config, dt_conv_method method) {
+static bool can(const dt_kernels *kernels, dt_conv_shape shape, dt_conv_method method) {
     const dt_conv_operations *operations = methods[method].operations;
-    return operations && operations->can(config->kernels, config->shape);
+    return operations && operations->can(kernels, shape);
 }
 
-/* A later method is the faster one wherever it can. */
-static dt_conv_method choose(const dt_conv_config *config) {
+/* A later method is the faster one wherever it can. The choice depends on engine and shape alone, never on a
+ * clock. */
+dt_conv_method dt_conv_choice(const dt_kernels *kernels, dt_conv_shape shape) {
     static const dt_conv_method last[] = {
         [DT_ENGINE_AUTO] = DT_CONV_WINOGRAD,
         [DT_ENGINE_DIRECT] = DT_CONV_DIRECT,
         [DT_ENGINE_BLAS] = DT_CONV_PASSES,
         [DT_ENGINE_REFERENCE] = DT_CONV_PASSES,
     };
-    if (config->method != DT_CONV_AUTO)
-        return config->method;
-    dt_conv_method method = last[dt_kernels_engine(config->kernels)];
-    while (method > DT_CONV_PASSES && !can(config, method))
+    dt_conv_method method = last[dt_kernels_engine(kernels)];
+    while (method > DT_CONV_PASSES && !can(kernels, shape, method))
         method--;
     return method;
 }
@@ -60,9 +60,11 @@ static dt_status reserve(dt_conv *conv) {
 }
 
 dt_status dt_conv_create(const dt_conv_config *config, dt_conv **out) {
-    dt_conv_method method = choose(config);
+    dt_conv_method method = config->method;
     *out = NULL;
-    if (!can(config, method))
+    if (method == DT_CONV_AUTO)
+        method = dt_conv_choice(config->kernels, config->shape);
+    if (!can(config->kernels, config->shape, method))
         return dt_fail(DT_USAGE, "the method %s cannot compute a %dx%d convolution of %d channels",
                        dt_conv_method_name(method), config->shape.kernel, config->shape.kernel,
                        config->shape.in_channels);
@@ -89,6 +91,14 @@ void dt_conv_destroy(dt_conv *conv) {
 
 dt_conv_method dt_conv_chosen(const dt_conv *conv) {
     return conv->config.method;
+}
+
+double dt_conv_direct_flop(dt_conv_shape s) {
+    return 2.0 * s.height * s.width * s.kernel * s.kernel * s.in_channels * s.out_channels;
+}
+
+double dt_conv_executed_flop(const dt_conv *conv, dt_conv_pass pass) {
+    return conv->operations->executed_flop(conv, pass);
 }
 
 void dt_conv_forward(dt_conv *conv, int samples, dt_conv_input input, const float *weights, const float *bias,

@@ -10,23 +10,12 @@
 
 #include "kernels/conv_method.h"
 #include "kernels/leaf_sums.h"
+#include "kernels/sizes.h"
 
 enum {
     BLOCK_VECTORS = 2,   /* of output channels that are computed together */
     TASKS_PER_THREAD = 6 /* of a backward pass, at least, as far as there are rows of the kernel */
 };
-
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static size_t parts_of(size_t count, size_t part) {
-    return (count + part - 1) / part;
-}
 
 /* Sizes. `rows` and `columns` are those of the values that reach the output: with pooling an odd last one
  * does not. */
@@ -90,6 +79,19 @@ static void correlate(const dt_bodies *bodies, size_t total, size_t lanes, size_
         bodies->correlate(count, lanes / (size_t)bodies->width, rows, length, x + begin, x_line, b, b_line,
                           resume, sums + begin * lanes);
     }
+}
+
+/* Kernel rows that touch the image, over all rows. */
+static double executed_flop(const dt_conv *conv, dt_conv_pass pass) {
+    geometry g = geometry_of(conv->config.kernels, conv->config.shape);
+    size_t touching = 0, first, end;
+    if (pass == DT_CONV_BACKWARD_DATA)
+        return dt_conv_direct_flop(conv->config.shape);
+    for (size_t row = 0; row < g.rows; row++) {
+        touched(g.margin, g.height, row, g.kernel, &first, &end);
+        touching += end - first;
+    }
+    return 2.0 * (double)(touching * g.kernel * g.columns * g.lanes);
 }
 
 static bool can(const dt_kernels *kernels, dt_conv_shape shape) {
@@ -367,4 +369,4 @@ static dt_status reserve(const dt_conv_config *config) {
                           larger(2 * g->columns, g->rows * g->columns + g->taps + 2) * block});
 }
 
-const dt_conv_operations dt_conv_direct = {can, reserve, lay_out, forward, backward};
+const dt_conv_operations dt_conv_direct = {can, executed_flop, reserve, lay_out, forward, backward};

@@ -8,6 +8,7 @@
 
 typedef struct dt_conv_operations {
     bool (*can)(const dt_kernels *kernels, dt_conv_shape shape);
+    double (*executed_flop)(const dt_conv *conv, dt_conv_pass pass);
     /* Makes room in the kernels' scratch. */
     dt_status (*reserve)(const dt_conv_config *config);
     /* Takes what the convolution keeps for itself; called once to count and once to deal (memory.h). */
@@ -21,6 +22,7 @@ typedef struct dt_conv_operations {
 extern const dt_conv_operations dt_conv_passes;
 extern const dt_conv_operations dt_conv_direct;
 extern const dt_conv_operations dt_conv_winograd;
+extern const dt_conv_operations dt_conv_winograd_large;
 
 /* What the method `passes` keeps. */
 typedef struct dt_conv_passes_state {

@@ -24,6 +24,11 @@ static bool can(const dt_kernels *kernels, dt_conv_shape shape) {
     return shape.kernel % 2 == 1;
 }
 
+static double executed_flop(const dt_conv *conv, dt_conv_pass pass) {
+    (void)pass;
+    return dt_conv_direct_flop(conv->config.shape);
+}
+
 static dt_status reserve(const dt_conv_config *config) {
     return dt_convolve_reserve(config->kernels, bare(config->shape), config->samples);
 }
@@ -85,4 +90,4 @@ static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input inpu
         dt_convolve_backward_data(kernels, shape, plan->samples, dz, weights, dx);
 }
 
-const dt_conv_operations dt_conv_passes = {can, reserve, lay_out, forward, backward};
+const dt_conv_operations dt_conv_passes = {can, executed_flop, reserve, lay_out, forward, backward};

@@ -9,6 +9,7 @@
 
 #include "kernels/bodies.h"
 #include "kernels/leaf_sums.h"
+#include "kernels/sizes.h"
 #include "kernels/table.h"
 
 enum {
@@ -16,10 +17,6 @@ enum {
     COPY = 8,         /* floats that short runs are copied in */
     PART_ROWS = 192   /* rows of a weight gradient that are worth a call of their own */
 };
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
 
 /* Samples of one GEMM: a power of two up to a leaf. */
 static int block_samples(dt_convolve_shape shape) {

@@ -7,6 +7,7 @@
 
 #include "kernels/bodies.h"
 #include "kernels/leaf_sums.h"
+#include "kernels/sizes.h"
 #include "kernels/table.h"
 
 enum {
@@ -17,18 +18,6 @@ enum {
     TASKS_PER_THREAD = 6,
     BLOCK_PIXELS = 392 /* at least, of A and B that one round of a gradient multiplies */
 };
-
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static size_t parts_of(size_t count, size_t part) {
-    return (count + part - 1) / part;
-}
 
 /* Sizes of a convolution from `channels` to `outputs`, either way round. */
 typedef struct geometry {

@@ -6,7 +6,9 @@
 #include <assert.h>
 #include <cblas.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "kernels/sizes.h"
 #include "kernels/table.h"
 
 /* In rising order. */
@@ -56,12 +58,35 @@ dt_isa dt_isa_best(void) {
     return DT_ISA_BASELINE;
 }
 
-int dt_norm_groups(dt_norm_shape shape) {
-    return shape.by_rows ? shape.height : shape.channels;
+/* The instruction set that DTRAIN_ISA names. */
+static dt_status read_isa(const char *text, dt_isa *isa) {
+    *isa = DT_ISA_BEST;
+    if (!text || !*text || strcmp(text, "auto") == 0)
+        return dt_ok();
+    for (*isa = DT_ISA_BASELINE; *isa < DT_ISA_BEST; (*isa)++)
+        if (strcmp(text, sets[*isa].name) == 0)
+            return dt_ok();
+    return dt_fail(DT_USAGE, "DTRAIN_ISA: '%.100s' is not allowed: auto, baseline, avx2 or avx512", text);
 }
 
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
+dt_status dt_isa_choose(dt_isa wish, const char *environment, dt_isa best, dt_isa *chosen) {
+    const char *from = "";
+    *chosen = best;
+    if (wish == DT_ISA_BEST) {
+        from = "DTRAIN_ISA: ";
+        DT_TRY(read_isa(environment, &wish));
+    }
+    if (wish == DT_ISA_BEST)
+        return dt_ok();
+    if (wish > best)
+        return dt_fail(DT_MACHINE, "%sinstruction set %s is asked for, but this CPU has only %s", from,
+                       dt_isa_name(wish), dt_isa_name(best));
+    *chosen = wish;
+    return dt_ok();
+}
+
+int dt_norm_groups(dt_norm_shape shape) {
+    return shape.by_rows ? shape.height : shape.channels;
 }
 
 /* No two calls overlap in time, so all share one scratch. */
@@ -90,16 +115,14 @@ dt_status dt_dense_reserve(dt_kernels *kernels, dt_dense_shape shape, int sample
 }
 
 dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels) {
-    dt_isa best = dt_isa_best();
+    dt_isa isa;
     *kernels = NULL;
-    if (config->isa != DT_ISA_BEST && config->isa > best)
-        return dt_fail(DT_MACHINE, "instruction set %s is asked for, but this CPU has only %s",
-                       dt_isa_name(config->isa), dt_isa_name(best));
+    DT_TRY(dt_isa_choose(config->isa, getenv("DTRAIN_ISA"), dt_isa_best(), &isa));
     dt_kernels *created = calloc(1, sizeof *created);
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for the kernels");
     created->team = config->team;
-    created->isa = config->isa == DT_ISA_BEST ? best : config->isa;
+    created->isa = isa;
     created->bodies = sets[created->isa].bodies;
     created->engine = config->engine;
     created->convolve = engines[config->engine].convolve;

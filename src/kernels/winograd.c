@@ -194,13 +194,14 @@ static int strip_of(const dt_winograd *w, int threads) {
 static dt_winograd plan_of(const dt_conv_config *config) {
     dt_winograd w = {.bodies = bodies_of(config->kernels)};
     dt_conv_shape shape = config->shape;
-    dt_winograd_family there = shape.kernel == 3 ? DT_WINOGRAD_4_3 : DT_WINOGRAD_2_5;
+    bool large = config->method == DT_CONV_WINOGRAD_LARGE;
     dt_winograd_family back = shape.kernel == 3 ? DT_WINOGRAD_4_3 : DT_WINOGRAD_4_5;
+    dt_winograd_family there = shape.kernel == 3 || large ? back : DT_WINOGRAD_2_5;
     int threads = dt_team_size(config->kernels->team);
     w.taps = (size_t)(shape.kernel * shape.kernel);
     w.forward = direction_of(&w, cut_of(there, shape), threads, shape.in_channels, shape.out_channels);
     w.backward = direction_of(&w, cut_of(back, shape), threads, shape.out_channels, shape.in_channels);
-    w.forward.chain = shape.kernel == 3 ? CHAIN_3 : CHAIN_5;
+    w.forward.chain = shape.kernel == 3 ? CHAIN_3 : large ? w.forward.from.channels : CHAIN_5;
     w.backward.chain = w.backward.from.channels;
     w.apart = there != back;
     w.input = layout_of(&w, &w.backward.cut, shape.in_channels);
@@ -213,6 +214,29 @@ static bool can(const dt_kernels *kernels, dt_conv_shape shape) {
     (void)kernels;
     return (shape.kernel == 3 || shape.kernel == 5) && shape.height <= DT_WINOGRAD_SIDE &&
            shape.width <= DT_WINOGRAD_SIDE;
+}
+
+static bool can_be_larger(const dt_kernels *kernels, dt_conv_shape shape) {
+    return shape.kernel == 5 && can(kernels, shape);
+}
+
+/* Products of one sample at all points, one channel by another. */
+static double tile_products(const cut *c) {
+    double count = 0;
+    for (size_t point = 0; point < c->points; point++)
+        count += (double)positions_with(&c->grid, (int)point).count;
+    return count;
+}
+
+static double executed_flop(const dt_conv *conv, dt_conv_pass pass) {
+    const dt_winograd *w = conv->state.winograd;
+    dt_conv_shape shape = conv->config.shape;
+    double block = w->bodies->block, in = shape.in_channels, out = shape.out_channels;
+    double in_lanes = block * (double)w->backward.blocks, out_lanes = block * (double)w->forward.blocks;
+    if (pass == DT_CONV_FORWARD)
+        return 2 * tile_products(&w->forward.cut) * in * out_lanes;
+    return 2 * tile_products(&w->backward.cut) *
+           (pass == DT_CONV_BACKWARD_DATA ? out * in_lanes : in * out_lanes);
 }
 
 static void lay_out(dt_conv *conv, dt_arena *arena) {
@@ -732,4 +756,6 @@ static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input inpu
     }
 }
 
-const dt_conv_operations dt_conv_winograd = {can, reserve, lay_out, forward, backward};
+const dt_conv_operations dt_conv_winograd = {can, executed_flop, reserve, lay_out, forward, backward};
+const dt_conv_operations dt_conv_winograd_large = {can_be_larger, executed_flop, reserve,
+                                                   lay_out,       forward,       backward};

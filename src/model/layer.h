@@ -68,9 +68,10 @@ struct dt_layer {
     int number;             /* key of a dropout */
     dt_learnt main, second; /* kernel and bias, or gamma and beta */
     float *moving_mean, *moving_variance;
-    dt_conv_input input; /* what the layer before gives; a scale is there only in front of a convolution */
-    dt_conv_input seen;  /* what the next layer reads */
-    float *output;       /* memory of its own behind seen.x, if it has any */
+    dt_conv_input input;   /* what the layer before gives; a scale is there only in front of a convolution */
+    dt_conv_input seen;    /* what the next layer reads */
+    float *output;         /* memory of its own behind seen.x, if it has any */
+    dt_conv_method method; /* convolution: how it is computed */
     dt_conv *conv;
     float *dz;        /* dense: gradient in front of the ReLU, kept for dt_model_update_dense */
     float *vectors;   /* normalisation: some vectors of a float a group */
@@ -80,8 +81,7 @@ struct dt_layer {
 
 extern const dt_layer_ops dt_layer_conv_ops, dt_layer_norm_ops, dt_layer_dense_ops, dt_layer_split_ops;
 
-/* The kernels' shapes of a layer. */
-dt_conv_shape dt_layer_conv_shape(const dt_layer_spec *spec);
+/* The kernels' shape of a layer. */
 dt_dense_shape dt_layer_dense_shape(const dt_layer_spec *spec);
 
 /* Tells the exchange that a tensor's gradient is complete. */

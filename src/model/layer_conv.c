@@ -2,18 +2,12 @@
 /* Convolution, bias, ReLU, and the average pooling behind it. */
 #include "model/layer.h"
 
-dt_conv_shape dt_layer_conv_shape(const dt_layer_spec *spec) {
-    return (dt_conv_shape){.height = spec->in.height,
-                           .width = spec->in.width,
-                           .in_channels = spec->in.channels,
-                           .out_channels = spec->out.channels,
-                           .kernel = spec->kernel,
-                           .pool = spec->pool};
-}
-
 static dt_status create(dt_layer *layer, dt_kernels *kernels, int samples, int leaves) {
-    dt_conv_config config = {
-        .kernels = kernels, .shape = dt_layer_conv_shape(layer->spec), .samples = samples, .leaves = leaves};
+    dt_conv_config config = {.kernels = kernels,
+                             .shape = dt_methods_shape(layer->spec),
+                             .method = layer->method,
+                             .samples = samples,
+                             .leaves = leaves};
     return dt_conv_create(&config, &layer->conv);
 }
 

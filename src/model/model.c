@@ -127,13 +127,15 @@ static void connect_columns(dt_model *model, const dt_split_tensor *tensor) {
         split->bias = columns;
 }
 
-static dt_status create_layers(dt_model *model) {
-    int leaves = model->roots > 0 ? model->max_leaves : 0, count = model->network.count;
+static dt_status create_layers(dt_model *model, dt_methods methods) {
+    int leaves = model->roots > 0 ? model->max_leaves : 0, count = model->network.count, convolutions = 0;
     for (int i = 0; i < count; i++) {
         const dt_layer_spec *spec = &model->network.layers[i];
         dt_layer *layer = &model->layers[i];
         *layer = (dt_layer){.ops = layer_ops[spec->kind], .spec = spec, .first = i == 0, .number = i};
         layer->before_conv = i + 1 < count && spec[1].kind == DT_LAYER_CONV;
+        if (spec->kind == DT_LAYER_CONV)
+            layer->method = methods.of[convolutions++];
         if (model->split.ranks > 0 && dt_split_is_split(spec))
             split_layer(model, i);
         DT_TRY(layer->ops->create(layer, model->kernels, model->max_samples, leaves));
@@ -141,9 +143,9 @@ static dt_status create_layers(dt_model *model) {
     return dt_ok();
 }
 
-static dt_status reserve_memory(dt_model *model) {
+static dt_status reserve_memory(dt_model *model, dt_methods methods) {
     dt_arena arena = {0};
-    DT_TRY(create_layers(model));
+    DT_TRY(create_layers(model, methods));
     lay_out(model, &arena);
     DT_TRY(dt_slab_reserve(arena.used, "activations", &model->activations));
     DT_TRY(dt_slab_reserve(model->parameters.floats * sizeof(float), "weights", &model->weights));
@@ -179,7 +181,7 @@ dt_status dt_model_create(const dt_model_config *config, dt_model **out) {
         model->split_layout =
             dt_split_layout_of(&model->network, &model->parameters, model->split.ranks, model->split.rank);
     model->phases = &model->own_phases;
-    dt_status status = reserve_memory(model);
+    dt_status status = reserve_memory(model, config->methods);
     if (dt_failed(&status)) {
         dt_model_destroy(model);
         *out = NULL;

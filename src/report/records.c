@@ -147,7 +147,8 @@ static dt_status take_event(void *context, json_t *line) {
         return add_epoch(run, line);
     const char *hash = json_string_value(json_object_get(line, "weights_hash"));
     snprintf(run->weights_hash, sizeof run->weights_hash, "%s", hash ? hash : "");
-    run->ended = true;
+    const char *reason = json_string_value(json_object_get(line, "reason"));
+    run->ended = !reason || strcmp(reason, "stopped") != 0;
     return dt_ok();
 }
 

@@ -27,7 +27,7 @@ typedef struct dt_run_record {
     json_t *start; /* the start line */
     dt_epoch_figures *epochs;
     int epoch_count;
-    bool ended; /* an end line is there */
+    bool ended; /* an end line is there, and its reason is not "stopped": more would have come */
     char weights_hash[17];
 } dt_run_record;
 

@@ -26,11 +26,29 @@ static void describe_machine(const json_t *hosts, const char *mark, FILE *stream
             count == 1 ? "" : "s", text_of(first, "host"), count > 1 ? ", .." : "");
 }
 
+/* Names the first rank whose CPU is not that of rank 0. */
+static void warn_of_mixed(const json_t *hosts, const char *mark, FILE *stream) {
+    const json_t *first = json_array_get(hosts, 0);
+    for (size_t i = 1; i < json_array_size(hosts); i++) {
+        const json_t *host = json_array_get(hosts, i);
+        if (strcmp(text_of(host, "cpu"), text_of(first, "cpu")) == 0)
+            continue;
+        fprintf(stream,
+                "%swarning: the CPUs are mixed, and the slowest sets the pace: rank 0 runs on %s (%s), rank "
+                "%zu on %s "
+                "(%s)\n",
+                mark, text_of(first, "cpu"), text_of(first, "host"), i, text_of(host, "cpu"),
+                text_of(host, "host"));
+        return;
+    }
+}
+
 static void describe_options(const json_t *setup, const char *mark, FILE *stream) {
     const json_t *options = json_object_get(setup, "options");
     fprintf(stream, "%soptions:", mark);
     for (size_t i = 0; i < json_array_size(options); i++)
-        fprintf(stream, " %s", json_string_value(json_array_get(options, i)));
+        if (json_is_string(json_array_get(options, i)))
+            fprintf(stream, " %s", json_string_value(json_array_get(options, i)));
     fprintf(stream,
             "\n%smeasured: %s, %d repeats of %d epochs of %d steps behind %d of warm-up, order shuffled "
             "with seed %d\n",
@@ -44,15 +62,13 @@ static void describe_options(const json_t *setup, const char *mark, FILE *stream
 void dt_scaling_describe(const dt_trials *trials, const char *mark, FILE *stream) {
     const json_t *setup = trials->setup, *versions = json_object_get(setup, "versions");
     describe_machine(json_object_get(setup, "hosts"), mark, stream);
-    fprintf(stream, "%sversions: %s; %s; %s; %s; %s kernels\n", mark, text_of(versions, "dtrain"),
-            text_of(versions, "compiler"), text_of(versions, "mpi"), text_of(versions, "blas"),
-            text_of(versions, "isa"));
+    fprintf(stream, "%sversions: %s; %s; %s kernels; %s; %s\n", mark, text_of(versions, "dtrain"),
+            text_of(versions, "compiler"), text_of(versions, "isa"), text_of(versions, "mpi"),
+            text_of(versions, "blas"));
     fprintf(stream, "%scommand: %s\n", mark, text_of(setup, "command"));
     fprintf(stream, "%slauncher: %s\n", mark, text_of(setup, "launcher"));
     describe_options(setup, mark, stream);
-    if (trials->mixed[0])
-        fprintf(stream, "%swarning: the CPUs are mixed, and the slowest sets the pace: %s\n", mark,
-                trials->mixed);
+    warn_of_mixed(json_object_get(setup, "hosts"), mark, stream);
 }
 
 static const char *const titles[DT_EXPERIMENTS] = {
@@ -64,7 +80,8 @@ static const char *const titles[DT_EXPERIMENTS] = {
 static void add_row(dt_table *table, const dt_scaling_row *row) {
     const dt_trial *kind = row->first;
     dt_table_add(table, "%d", kind->batch);
-    dt_table_add(table, "%s", kind->strategy);
+    bool says_more = kind->chosen[0] && strcmp(kind->chosen, kind->strategy) != 0;
+    dt_table_add(table, "%s%s%s", kind->strategy, says_more ? ": " : "", says_more ? kind->chosen : "");
     dt_table_add(table, "%d", kind->ranks);
     dt_table_add(table, "%d", kind->threads);
     dt_table_add_number(table, row->speed.median, 1);
@@ -145,7 +162,7 @@ static void write_row(FILE *file, const dt_scaling_row *row) {
     for (int phase = 0; phase < DT_PHASES; phase++)
         if (phase != DT_PHASE_EVALUATION)
             write_number(file, row->phases_ms[phase]);
-    fputc('\n', file);
+    fprintf(file, ",%s\n", kind->chosen);
 }
 
 static void write_heads(FILE *file) {
@@ -158,7 +175,7 @@ static void write_heads(FILE *file) {
     for (int phase = 0; phase < DT_PHASES; phase++)
         if (phase != DT_PHASE_EVALUATION)
             fprintf(file, ",%s_ms", dt_phase_name((dt_phase)phase));
-    fputc('\n', file);
+    fputs(",chosen\n", file);
 }
 
 dt_status dt_scaling_write_csv(const dt_trials *trials, const dt_scaling *scaling, const char *path) {

@@ -84,6 +84,8 @@ void dt_trial_measure(dt_trial *trial, const dt_run_record *run, int warmup) {
         for (int phase = 0; phase < DT_PHASES; phase++)
             sum.seconds[phase] += run->epochs[i].phases.seconds[phase];
     }
+    const char *chosen = json_string_value(json_object_get(run->start, "strategy"));
+    snprintf(trial->chosen, sizeof trial->chosen, "%s", chosen ? chosen : "");
     trial->images_per_s = median_speed(run, warmup);
     trial->exposed_ms = 1e3 * seconds / steps;
     trial->bytes_a_step = run->epochs[run->epoch_count - 1].bytes_a_step;
@@ -118,14 +120,14 @@ static json_t *phases(const double *milliseconds) {
 }
 
 static json_t *line_of(const dt_trial *trial) {
-    return json_pack("{s:s,s:i,s:o,s:s,s:i,s:i,s:i,s:i,s:b,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "event", "run",
-                     "order", trial->order, "experiments", experiments(trial->experiments), "strategy",
-                     trial->strategy, "ranks", trial->ranks, "threads", trial->threads, "batch", trial->batch,
-                     "repeat", trial->repeat, "oversubscribed", trial->oversubscribed, "state",
-                     dt_trial_state_name(trial->state), "why", trial->why, "images_per_s",
-                     number(trial->images_per_s), "exposed_ms", number(trial->exposed_ms), "bytes_a_step",
-                     number(trial->bytes_a_step), "gflops", number(trial->gflops), "peak_gflops",
-                     number(trial->peak_gflops), "phases_ms", phases(trial->phases_ms));
+    return json_pack("{s:s,s:i,s:o,s:s,s:s,s:i,s:i,s:i,s:i,s:b,s:s,s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "event",
+                     "run", "order", trial->order, "experiments", experiments(trial->experiments), "strategy",
+                     trial->strategy, "chosen", trial->chosen, "ranks", trial->ranks, "threads",
+                     trial->threads, "batch", trial->batch, "repeat", trial->repeat, "oversubscribed",
+                     trial->oversubscribed, "state", dt_trial_state_name(trial->state), "why", trial->why,
+                     "images_per_s", number(trial->images_per_s), "exposed_ms", number(trial->exposed_ms),
+                     "bytes_a_step", number(trial->bytes_a_step), "gflops", number(trial->gflops),
+                     "peak_gflops", number(trial->peak_gflops), "phases_ms", phases(trial->phases_ms));
 }
 
 static dt_status write_line(FILE *file, json_t *line) {
@@ -161,11 +163,12 @@ void dt_trials_release(dt_trials *trials) {
 
 static unsigned experiment_bits(const json_t *names) {
     unsigned bits = 0;
-    for (size_t i = 0; i < json_array_size(names); i++)
-        for (int known = 0; known < DT_EXPERIMENTS; known++)
-            if (strcmp(json_string_value(json_array_get(names, i)),
-                       dt_experiment_name((dt_experiment)known)) == 0)
+    for (size_t i = 0; i < json_array_size(names); i++) {
+        const char *name = json_string_value(json_array_get(names, i));
+        for (int known = 0; name && known < DT_EXPERIMENTS; known++)
+            if (strcmp(name, dt_experiment_name((dt_experiment)known)) == 0)
                 bits |= 1U << known;
+    }
     return bits;
 }
 
@@ -194,11 +197,16 @@ static dt_status trial_of(json_t *line, dt_trial *trial) {
                        "oversubscribed", &oversubscribed, "state", &state, "why", &why, "phases_ms",
                        &times) != 0)
         return dt_fail(DT_FILE, "not a run of a scaling.jsonl: %s", error.text);
+    if (trial->ranks < 1 || trial->threads < 1 || trial->batch < 1)
+        return dt_fail(DT_FILE, "%d ranks, %d threads, batch %d: not a run of a scaling.jsonl", trial->ranks,
+                       trial->threads, trial->batch);
     if (!state_of(state, &trial->state))
         return dt_fail(DT_FILE, "state %s is none of VALID, INVALID, FAILED", state);
     trial->experiments = experiment_bits(names);
     trial->oversubscribed = oversubscribed;
     snprintf(trial->strategy, sizeof trial->strategy, "%s", strategy);
+    const char *chosen = json_string_value(json_object_get(line, "chosen"));
+    snprintf(trial->chosen, sizeof trial->chosen, "%s", chosen ? chosen : "");
     snprintf(trial->why, sizeof trial->why, "%s", why);
     for (int phase = 0; phase < DT_PHASES; phase++)
         trial->phases_ms[phase] = number_of(times, dt_phase_name((dt_phase)phase));

@@ -31,7 +31,8 @@ enum { DT_TRIAL_NAME = 32, DT_TRIAL_WHY = 256 };
 /* Times and speeds are NaN for a failed trial, others too where they are not known. */
 typedef struct dt_trial {
     unsigned experiments;
-    char strategy[DT_TRIAL_NAME];
+    char strategy[DT_TRIAL_NAME]; /* asked for */
+    char chosen[DT_TRIAL_NAME];   /* used: what `auto` took; empty if the record does not say it */
     int ranks, threads, batch;
     int repeat, order; /* order: its place among all runs of the benchmark, from 1 */
     bool oversubscribed;
@@ -49,7 +50,6 @@ typedef struct dt_trials {
     json_t *setup; /* the first line of scaling.jsonl: machine, versions, options */
     dt_trial *list;
     int count;
-    char mixed[DT_TRIAL_WHY]; /* in words, when the ranks' CPUs are not all the same; else empty */
 } dt_trials;
 
 /* Why `run` is not the same computation with the same bits as `reference`, both whole: the first difference

@@ -52,6 +52,12 @@ static dt_status add_result(dt_results *results, const char *folder, const char 
     json_t *asked;
     snprintf(path, sizeof path, "%s/runs/%s/asked.json", folder, name);
     DT_TRY(load_object(path, &asked));
+    static const char *const needed[] = {"ranks", "threads", "batch"};
+    for (int i = 0; i < 3; i++)
+        if (json_integer_value(json_object_get(asked, needed[i])) < 1) {
+            json_decref(asked);
+            return dt_fail(DT_FILE, "%s: %s is missing or below 1", path, needed[i]);
+        }
     dt_result *list = realloc(results->list, (size_t)(results->count + 1) * sizeof *list);
     if (!list) {
         json_decref(asked);
@@ -68,7 +74,8 @@ static dt_status add_result(dt_results *results, const char *folder, const char 
 }
 
 static int by_order(const void *a, const void *b) {
-    return asked_number(a, "order") - asked_number(b, "order");
+    int first = asked_number(a, "order"), second = asked_number(b, "order");
+    return (first > second) - (first < second);
 }
 
 static dt_status read_results(const char *folder, dt_results *results) {
@@ -183,28 +190,13 @@ static dt_trial trial_of(const dt_result *result) {
     return trial;
 }
 
-/* Notes the first rank whose CPU is not that of the first. */
-static void compare_hosts(dt_trials *trials, const json_t *hosts) {
-    const char *first = json_string_value(json_object_get(json_array_get(hosts, 0), "cpu"));
-    for (size_t i = 1; first && !trials->mixed[0] && i < json_array_size(hosts); i++) {
-        const json_t *host = json_array_get(hosts, i);
-        const char *cpu = json_string_value(json_object_get(host, "cpu"));
-        if (cpu && strcmp(cpu, first) != 0)
-            snprintf(trials->mixed, sizeof trials->mixed, "rank 0 runs on %.60s, rank %d on %.60s (%.60s)",
-                     first, (int)i, cpu, json_string_value(json_object_get(host, "host")));
-    }
-}
-
-/* The first run that began says which program and machine it was. */
+/* The first of the runs with the most ranks says which program and machines it was. */
 static void describe(dt_trials *trials, const dt_results *results) {
     static const char *const names[] = {"versions", "hosts", "data", "bits", "options"};
     const dt_run_record *widest = NULL;
     for (int i = 0; i < results->count; i++) {
         const dt_records *records = &results->list[i].records;
-        if (records->count == 0)
-            continue;
-        compare_hosts(trials, json_object_get(records->runs[0].start, "hosts"));
-        if (!widest || dt_record_ranks(&records->runs[0]) > dt_record_ranks(widest))
+        if (records->count > 0 && (!widest || dt_record_ranks(&records->runs[0]) > dt_record_ranks(widest)))
             widest = &records->runs[0];
     }
     for (size_t i = 0; widest && i < sizeof names / sizeof *names; i++) {
@@ -216,6 +208,8 @@ static void describe(dt_trials *trials, const dt_results *results) {
 
 static dt_status judge_all(dt_trials *trials, const dt_results *results) {
     int warmup = (int)json_integer_value(json_object_get(trials->setup, "warmup"));
+    if (warmup < 0)
+        return dt_fail(DT_FILE, "setup.json: warmup is %d", warmup);
     trials->list = calloc((size_t)results->count + 1, sizeof *trials->list);
     if (!trials->list)
         return dt_fail(DT_MEMORY, "no memory for %d trials", results->count);

@@ -10,17 +10,26 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "dtrain/denormals.h"
+#include "dtrain/log.h"
 #include "dtrain/probe.h"
 #include "dtrain/version.h"
+#include "train/settings.h"
 
 struct dt_metrics {
     FILE *file; /* NULL on ranks that do not write */
+    char folder[1024];
     char path[1100];
+    bool failed; /* a line was lost */
 };
 
-/* Makes a folder and those above it. */
-static dt_status make_folder(const char *folder) {
+struct dt_history {
+    json_t *epochs;
+};
+
+dt_status dt_metrics_make_folder(const char *folder) {
     char path[1024];
     if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)
         return dt_fail(DT_FILE, "the name of the folder for results is too long: %s", folder);
@@ -37,6 +46,23 @@ static dt_status make_folder(const char *folder) {
     }
 }
 
+/* A run that was killed within a line leaves a part of it: the next line begins a new one. */
+static bool ends_within_line(FILE *file) {
+    bool within = fseek(file, -1, SEEK_END) == 0 && fgetc(file) != '\n';
+    /* Between reading and writing a stream must be positioned. */
+    return fseek(file, 0, SEEK_END) == 0 && within;
+}
+
+static dt_status open_file(dt_metrics *metrics) {
+    DT_TRY(dt_metrics_make_folder(metrics->folder));
+    metrics->file = fopen(metrics->path, "a+");
+    if (!metrics->file)
+        return dt_fail(DT_FILE, "%s: cannot open this file for writing: %s", metrics->path, strerror(errno));
+    if (ends_within_line(metrics->file))
+        fputc('\n', metrics->file);
+    return dt_ok();
+}
+
 dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **out) {
     dt_metrics *metrics = calloc(1, sizeof *metrics);
     *out = metrics;
@@ -44,14 +70,9 @@ dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **out) {
         return dt_fail(DT_MEMORY, "no memory for the metrics file");
     if (!writes)
         return dt_ok();
-    dt_status status = make_folder(folder);
+    snprintf(metrics->folder, sizeof metrics->folder, "%s", folder);
     snprintf(metrics->path, sizeof metrics->path, "%s/metrics.jsonl", folder);
-    if (!dt_failed(&status)) {
-        metrics->file = fopen(metrics->path, "a");
-        if (!metrics->file)
-            status =
-                dt_fail(DT_FILE, "%s: cannot open this file for writing: %s", metrics->path, strerror(errno));
-    }
+    dt_status status = open_file(metrics);
     if (dt_failed(&status)) {
         dt_metrics_close(metrics);
         *out = NULL;
@@ -67,16 +88,35 @@ void dt_metrics_close(dt_metrics *metrics) {
     free(metrics);
 }
 
+/* Somebody removed the file, or its folder, from under the run: a new one takes its place. */
+static dt_status reopen_if_removed(dt_metrics *metrics) {
+    struct stat facts;
+    if (fstat(fileno(metrics->file), &facts) == 0 && facts.st_nlink > 0)
+        return dt_ok();
+    fclose(metrics->file);
+    metrics->file = NULL;
+    return open_file(metrics);
+}
+
 /* Takes the line (and frees it). */
-static dt_status write_line(dt_metrics *metrics, json_t *line) {
+static dt_status try_line(dt_metrics *metrics, json_t *line) {
     char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(16)) : NULL;
     json_decref(line);
     if (!text)
         return dt_fail(DT_FILE, "%s: a line could not be written as JSON", metrics->path);
+    dt_status status = reopen_if_removed(metrics);
     errno = 0;
-    bool written = fprintf(metrics->file, "%s\n", text) > 0 && fflush(metrics->file) == 0;
+    if (!dt_failed(&status) && !(fprintf(metrics->file, "%s\n", text) > 0 && fflush(metrics->file) == 0))
+        status = dt_fail(DT_FILE, "%s: cannot write: %s", metrics->path, strerror(errno));
     free(text);
-    return written ? dt_ok() : dt_fail(DT_FILE, "%s: cannot write: %s", metrics->path, strerror(errno));
+    return status;
+}
+
+static void write_line(dt_metrics *metrics, json_t *line) {
+    dt_status status = try_line(metrics, line);
+    if (dt_failed(&status) && !metrics->failed)
+        dt_log_warning("%s. The run goes on without such lines", status.text);
+    metrics->failed = metrics->failed || dt_failed(&status);
 }
 
 /* JSON has no NaN: what is not finite becomes null. */
@@ -88,16 +128,6 @@ static json_t *hexadecimal(uint64_t value) {
     char text[17];
     snprintf(text, sizeof text, "%016llx", (unsigned long long)value);
     return json_string(text);
-}
-
-static void add_setting(void *context, const char *name, const char *value, bool quoted) {
-    json_t *settings = context;
-    if (!value)
-        json_object_set_new(settings, name, json_null());
-    else if (quoted)
-        json_object_set_new(settings, name, json_string(value));
-    else
-        json_object_set_new(settings, name, json_loads(value, JSON_DECODE_ANY, NULL));
 }
 
 static json_t *hosts(const dt_placement_table *table) {
@@ -112,9 +142,10 @@ static json_t *hosts(const dt_placement_table *table) {
 }
 
 static json_t *versions(const dt_session *session) {
-    return json_pack("{s:s,s:s,s:s,s:s,s:s}", "dtrain", dt_version_text(), "mpi",
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:s}", "dtrain", dt_version_text(), "mpi",
                      dt_comm_library(session->comm), "blas", dt_probe_blas(), "isa",
-                     dt_isa_name(dt_kernels_isa(session->kernels)), "compiler", dt_version_compiler());
+                     dt_isa_name(dt_kernels_isa(session->kernels)), "denormals",
+                     dt_denormals_flushed() ? "flushed to 0" : "kept", "compiler", dt_version_compiler());
 }
 
 static json_t *data(const dt_corpus *corpus) {
@@ -138,26 +169,6 @@ static json_t *plan(const dt_planning *planning) {
     return list;
 }
 
-dt_status dt_metrics_start(dt_metrics *metrics, const dt_session *session) {
-    if (!metrics->file)
-        return dt_ok();
-    json_t *settings = json_object();
-    if (session->options->walk)
-        session->options->walk(session->options, add_setting, settings);
-    char moment[32];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(moment, sizeof moment, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
-    return write_line(
-        metrics,
-        json_pack("{s:s,s:s,s:s,s:o,s:i,s:i,s:f,s:o,s:o,s:o,s:o,s:s}", "event", "start", "time", moment,
-                  "strategy", dt_strategy_name(session->strategy), "plan", plan(&session->planning), "ranks",
-                  dt_comm_size(session->comm), "nodes", dt_comm_nodes(session->comm), "train_flop",
-                  dt_network_train_flop(&session->network), "options", settings, "versions",
-                  versions(session), "hosts", hosts(&session->placement), "data", data(&session->corpus),
-                  "bits", "equal for any number of ranks and threads on one instruction set"));
-}
-
 /* What the epoch's communication came to: bytes a step, seconds that nothing hid, and the share of the time
  * with messages on their way that something did. */
 static void add_traffic(json_t *line, const dt_epoch_record *record) {
@@ -172,34 +183,121 @@ static void add_traffic(json_t *line, const dt_epoch_record *record) {
     json_object_set_new(line, "overlap", number(overlap));
 }
 
-dt_status dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record) {
+/* The moment in UTC. */
+static json_t *moment(void) {
+    char text[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    return json_string(text);
+}
+
+void dt_metrics_start(dt_metrics *metrics, const dt_session *session) {
+    char methods[DT_METHODS_TEXT];
+    if (metrics->file)
+        write_line(metrics, json_pack("{s:s,s:o,s:s,s:o,s:i,s:i,s:o,s:o,s:s,s:o,s:o,s:s}", "event", "start",
+                                      "time", moment(), "strategy", dt_strategy_name(session->strategy),
+                                      "plan", plan(&session->planning), "ranks", dt_comm_size(session->comm),
+                                      "nodes", dt_comm_nodes(session->comm), "options",
+                                      dt_settings_object(session->options), "versions", versions(session),
+                                      "methods", dt_methods_write(session->methods, methods), "hosts",
+                                      hosts(&session->placement), "data", data(&session->corpus), "bits",
+                                      "equal for any number of ranks and threads on one instruction set"));
+}
+
+void dt_metrics_resume(dt_metrics *metrics, const char *path, const dt_checkpoint_position *position) {
+    if (metrics->file)
+        write_line(metrics,
+                   json_pack("{s:s,s:o,s:s,s:I,s:i,s:i,s:i}", "event", "resume", "time", moment(), "path",
+                             path, "step", (json_int_t)position->step, "epochs_done", position->epoch,
+                             "batches_done", position->batch, "ranks_then", position->ranks));
+}
+
+/* What a line and the history say alike. */
+static json_t *epoch_values(const dt_epoch_record *record) {
+    bool validated = record->validation.samples > 0;
+    return json_pack("{s:i,s:I,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "epoch", record->epoch, "step",
+                     (json_int_t)record->steps, "loss", number(dt_totals_loss(record->train)), "accuracy",
+                     number(dt_totals_accuracy(record->train)), "test_loss",
+                     number(dt_totals_loss(record->test)), "test_accuracy",
+                     number(dt_totals_accuracy(record->test)), "val_loss",
+                     number(validated ? dt_totals_loss(record->validation) : NAN), "val_accuracy",
+                     number(validated ? dt_totals_accuracy(record->validation) : NAN), "seconds",
+                     number(record->seconds), "images_per_s", number(record->images_per_s));
+}
+
+void dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record) {
     if (!metrics->file)
-        return dt_ok();
+        return;
     json_t *phases = json_object();
     for (int phase = 0; phase < DT_PHASES; phase++)
         json_object_set_new(phases, dt_phase_name((dt_phase)phase), number(record->phases.seconds[phase]));
-    json_t *line = json_pack("{s:s,s:i,s:I,s:o,s:o,s:o,s:o}", "event", "epoch", "epoch", record->epoch,
-                             "step", (json_int_t)record->steps, "loss", number(dt_totals_loss(record->train)),
-                             "accuracy", number(dt_totals_accuracy(record->train)), "test_loss",
-                             number(dt_totals_loss(record->test)), "test_accuracy",
-                             number(dt_totals_accuracy(record->test)));
-    bool validated = record->validation.samples > 0;
-    json_object_set_new(line, "val_loss",
-                        validated ? number(dt_totals_loss(record->validation)) : json_null());
-    json_object_set_new(line, "val_accuracy",
-                        validated ? number(dt_totals_accuracy(record->validation)) : json_null());
-    json_object_set_new(line, "seconds", number(record->seconds));
-    json_object_set_new(line, "images_per_s", number(record->images_per_s));
+    json_t *line = json_pack("{s:s}", "event", "epoch"), *values = epoch_values(record);
+    json_object_update(line, values);
+    json_decref(values);
     add_traffic(line, record);
     json_object_set_new(line, "phases", phases);
-    return write_line(metrics, line);
+    write_line(metrics, line);
 }
 
-dt_status dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
-                         const char *reason) {
+void dt_metrics_checkpoint(dt_metrics *metrics, const dt_saver_report *report) {
     if (!metrics->file)
-        return dt_ok();
-    return write_line(metrics, json_pack("{s:s,s:s,s:o,s:I,s:o}", "event", "end", "reason", reason,
-                                         "weights_hash", hexadecimal(weights_hash), "step", (json_int_t)steps,
-                                         "seconds", number(seconds)));
+        return;
+    json_t *line = json_pack("{s:s,s:I,s:s,s:b}", "event", "checkpoint", "step", (json_int_t)report->step,
+                             "path", report->path, "best", report->best);
+    if (dt_failed(&report->status))
+        json_object_set_new(line, "error", json_string(report->status.text));
+    else {
+        double megabytes = 1e-6 * (double)report->result.bytes;
+        json_object_set_new(line, "bytes", json_integer((json_int_t)report->result.bytes));
+        json_object_set_new(line, "seconds", number(report->result.seconds));
+        json_object_set_new(line, "mb_per_s", number(megabytes / report->result.seconds));
+    }
+    json_object_set_new(line, "held_up_seconds", number(report->held_up));
+    write_line(metrics, line);
+}
+
+void dt_metrics_rewind(dt_metrics *metrics, int64_t from_step, const dt_checkpoint_position *position) {
+    if (metrics->file)
+        write_line(metrics,
+                   json_pack("{s:s,s:I,s:I,s:o,s:i}", "event", "rewind", "from_step", (json_int_t)from_step,
+                             "step", (json_int_t)position->step, "learning_rate",
+                             number(position->learning_rate), "rewinds", position->rewinds));
+}
+
+void dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
+                    const char *reason) {
+    if (metrics->file)
+        write_line(metrics, json_pack("{s:s,s:s,s:o,s:I,s:o}", "event", "end", "reason", reason,
+                                      "weights_hash", hexadecimal(weights_hash), "step", (json_int_t)steps,
+                                      "seconds", number(seconds)));
+}
+
+dt_status dt_history_create(const char *text, dt_history **history) {
+    dt_history *created = calloc(1, sizeof *created);
+    *history = NULL;
+    if (!created)
+        return dt_fail(DT_MEMORY, "no memory for the history");
+    created->epochs = text ? json_loads(text, 0, NULL) : json_array();
+    if (!json_is_array(created->epochs)) {
+        dt_history_destroy(created);
+        return dt_fail(DT_FILE, "the history in the checkpoint is not an array in JSON");
+    }
+    *history = created;
+    return dt_ok();
+}
+
+void dt_history_destroy(dt_history *history) {
+    if (!history)
+        return;
+    json_decref(history->epochs);
+    free(history);
+}
+
+void dt_history_add(dt_history *history, const dt_epoch_record *record) {
+    json_array_append_new(history->epochs, epoch_values(record));
+}
+
+char *dt_history_text(const dt_history *history) {
+    return json_dumps(history->epochs, JSON_COMPACT | JSON_REAL_PRECISION(17));
 }

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* metrics.jsonl: one JSON object a line, `start`, `epoch`, `end`; appended, so that earlier runs in a folder
- * stay. Rank 0 opens the file; on the others all calls do nothing. */
+/* metrics.jsonl: one JSON object a line, `start`, `resume`, `epoch`, `checkpoint`, `rewind`, `end`; appended,
+ * so that earlier runs in a folder stay. Rank 0 opens the file; on the others all calls do nothing. A line
+ * that cannot be written (a full disk, say) is lost with a warning, once: the run goes on. */
 #ifndef DTRAIN_TRAIN_METRICS_H
 #define DTRAIN_TRAIN_METRICS_H
 
+#include "dtrain/checkpoint.h"
+#include "train/saver.h"
 #include "train/session.h"
 
 typedef struct dt_metrics dt_metrics;
@@ -25,10 +28,29 @@ typedef struct dt_epoch_record {
 dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **metrics);
 void dt_metrics_close(dt_metrics *metrics);
 
-/* Each writes and flushes one line. Errors: DT_FILE (a full disk, say); the run need not end for that. */
-dt_status dt_metrics_start(dt_metrics *metrics, const dt_session *session);
-dt_status dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record);
-dt_status dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
-                         const char *reason);
+/* Each writes and flushes one line. */
+void dt_metrics_start(dt_metrics *metrics, const dt_session *session);
+void dt_metrics_resume(dt_metrics *metrics, const char *path, const dt_checkpoint_position *position);
+void dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record);
+void dt_metrics_checkpoint(dt_metrics *metrics, const dt_saver_report *report);
+void dt_metrics_rewind(dt_metrics *metrics, int64_t from_step, const dt_checkpoint_position *position);
+void dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
+                    const char *reason);
+
+/* Makes the folder DIR and those above it. Local. Errors: DT_FILE. */
+dt_status dt_metrics_make_folder(const char *folder);
+
+/* The epochs of a run, for its checkpoints: an array in JSON with an object for each whole epoch, its values
+ * named as in the lines. Local. */
+typedef struct dt_history dt_history;
+
+/* From the text in a checkpoint; NULL: empty. Errors: DT_FILE, the text is not an array in JSON; DT_MEMORY.
+ */
+dt_status dt_history_create(const char *text, dt_history **history);
+void dt_history_destroy(dt_history *history);
+void dt_history_add(dt_history *history, const dt_epoch_record *record);
+
+/* The caller frees it; NULL without memory. */
+char *dt_history_text(const dt_history *history);
 
 #endif

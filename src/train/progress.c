@@ -10,7 +10,9 @@
 /* Seconds between two lines: quick enough to look alive, seldom enough to keep a log file readable. */
 static const double terminal_interval = 0.2, plain_interval = 15.0;
 
-void dt_progress_epoch_begins(dt_progress *progress) {
+void dt_progress_epoch_begins(dt_progress *progress, int step, int64_t samples) {
+    progress->first_step = step;
+    progress->samples = samples;
     progress->started = progress->shown = dt_timer_now();
 }
 
@@ -32,14 +34,15 @@ void dt_progress_step(dt_progress *progress, int epoch, int step, int64_t steps_
         return;
     progress->shown = now;
     double seconds = now - progress->started;
-    double left = seconds / step * (double)(progress->steps - steps_done) +
+    double left = seconds / (step - progress->first_step) * (double)(progress->steps - steps_done) +
                   progress->evaluation * (progress->epochs - epoch + 1);
     char left_text[32], line[160];
     duration_text(left, left_text, sizeof left_text);
     snprintf(line, sizeof line,
              "epoch %d/%d  step %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s  %s left", epoch,
              progress->epochs, step, progress->steps_an_epoch, dt_totals_loss(totals),
-             100.0 * dt_totals_accuracy(totals), (double)totals.samples / seconds, left_text);
+             100.0 * dt_totals_accuracy(totals), (double)(totals.samples - progress->samples) / seconds,
+             left_text);
     if (terminal)
         dt_log_progress("%s", line);
     else

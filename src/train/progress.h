@@ -13,14 +13,17 @@ typedef struct dt_progress {
     int epochs;
     int64_t steps; /* of the whole run */
     int steps_an_epoch;
-    double started;    /* the epoch's first step */
+    double started;    /* the epoch's first step, or where the run was resumed in it */
+    int64_t samples;   /* of the epoch, trained before that */
+    int first_step;    /* of the epoch, done before that */
     double shown;      /* the last line */
     double evaluation; /* seconds of the last evaluation, for the time left */
 } dt_progress;
 
-void dt_progress_epoch_begins(dt_progress *progress);
+/* `step` steps with `samples` samples of the epoch are done already. */
+void dt_progress_epoch_begins(dt_progress *progress, int step, int64_t samples);
 
-/* After a step of the epoch; `totals` since the epoch's start. */
+/* After step number `step` of the epoch; `totals` since the epoch's start. */
 void dt_progress_step(dt_progress *progress, int epoch, int step, int64_t steps_done, dt_totals totals);
 
 void dt_progress_epoch_ends(const dt_progress *progress, const dt_epoch_record *record);

@@ -1,19 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Evaluation of saved weights. */
-#include <stdio.h>
-#include <string.h>
-#include <sys/stat.h>
-
 #include "dtrain/log.h"
 #include "dtrain/weights.h"
 #include "train/session.h"
-
-/* The file that --weights means: itself, or last.weights.h5 in a folder. */
-static void weights_path(const char *weights, char *path, size_t size) {
-    struct stat status;
-    bool folder = stat(weights, &status) == 0 && S_ISDIR(status.st_mode);
-    snprintf(path, size, folder ? "%s/last.weights.h5" : "%s", weights);
-}
 
 /* Rank 0 reads, all receive. Collective. */
 static dt_status read_network(dt_comm *comm, const char *path, dt_network_config *config) {
@@ -37,16 +26,18 @@ static dt_status read_weights(dt_session *session, const char *path) {
     return dt_ok();
 }
 
-static void say(const char *name, dt_totals totals) {
+static void evaluate(dt_session *session, const char *name, dt_images images) {
+    dt_totals totals;
+    (void)dt_session_evaluate(session, images, NULL, NULL, &totals);
     if (totals.samples > 0)
         dt_log_note("%-10s  loss %.6f  accuracy %.2f %%  (%lld of %lld)", name, dt_totals_loss(totals),
                     100.0 * dt_totals_accuracy(totals), (long long)totals.correct, (long long)totals.samples);
 }
 
 dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm) {
-    char path[1100];
+    char path[DT_WEIGHTS_PATH];
     dt_network_config network = options->network;
-    weights_path(options->weights, path, sizeof path);
+    dt_weights_resolve(options->weights, path);
     DT_TRY(read_network(comm, path, &network));
     dt_options alone = *options;
     alone.batch = 1; /* nothing is trained: the data need not hold a batch */
@@ -55,8 +46,8 @@ dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm) {
     dt_status status = read_weights(&session, path);
     if (!dt_failed(&status)) {
         dt_log_note("weights: %s", path);
-        say("validation", dt_session_evaluate(&session, session.corpus.validation));
-        say("test", dt_session_evaluate(&session, session.corpus.test));
+        evaluate(&session, "validation", session.corpus.validation);
+        evaluate(&session, "test", session.corpus.test);
     }
     dt_session_close(&session);
     return status;

@@ -3,184 +3,289 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "dtrain/denormals.h"
 #include "dtrain/log.h"
 #include "dtrain/sampler.h"
-#include "dtrain/strategy.h"
-#include "dtrain/weights.h"
-#include "train/metrics.h"
-#include "train/progress.h"
-#include "train/session.h"
+#include "train/checkpointing.h"
+#include "train/resume.h"
+#include "train/run.h"
+#include "train/signals.h"
 
-/* A run in the making. */
-typedef struct dt_run {
-    dt_session session;
-    dt_strategy *strategy;
-    dt_metrics *metrics;
-    dt_progress progress;
-    dt_phases phases;
-    int *order;         /* the epoch's permutation of the training set */
-    int64_t steps;      /* done */
-    int64_t step_limit; /* of the whole run */
-    double started;
-} dt_run;
+int dt_run_batches(const dt_run *run) {
+    return dt_sampler_batches(run->session.corpus.train.count, run->session.options->batch);
+}
 
-static const char *const weights_name = "last.weights.h5";
+/* The step at which --max-steps ends the run. */
+static int64_t step_limit(const dt_run *run) {
+    int limit = run->session.options->max_steps;
+    return limit > 0 ? limit : INT64_MAX;
+}
 
-static dt_status open_locally(dt_run *run) {
-    const dt_session *session = &run->session;
-    const dt_options *options = session->options;
+bool dt_run_is_complete(const dt_run *run) {
+    return run->position.epoch >= run->session.options->epochs || run->position.step >= step_limit(run);
+}
+
+dt_status dt_run_renew_strategy(dt_run *run) {
+    dt_session *session = &run->session;
     dt_strategy_config config = {.kind = session->strategy,
                                  .comm = session->comm,
                                  .model = session->model,
                                  .kernels = session->kernels,
-                                 .batch = options->batch,
-                                 .adam = options->adam};
-    DT_TRY(dt_strategy_create(&config, &run->strategy));
+                                 .batch = session->options->batch,
+                                 .adam = run->adam};
+    dt_strategy_destroy(run->strategy);
+    run->strategy = NULL;
+    DT_TRY(dt_comm_agree(session->comm, dt_strategy_create(&config, &run->strategy)));
+    run->exchange = dt_watchdog_wrap(run->watchdog, dt_strategy_exchange(run->strategy));
+    return dt_ok();
+}
+
+static dt_status open_saver(dt_run *run) {
+    dt_session *session = &run->session;
+    dt_saver_config config = {.folder = session->options->out,
+                              .network = &session->network,
+                              .parameters = dt_model_parameters(session->model),
+                              .keep = session->options->keep};
+    if (dt_run_rank(run) != 0)
+        return dt_ok();
+    return dt_saver_create(&config, &run->saver);
+}
+
+static dt_status open_locally(dt_run *run, const dt_resume *resume) {
+    dt_session *session = &run->session;
     run->order = malloc((size_t)session->corpus.train.count * sizeof(int));
     if (!run->order)
         return dt_fail(DT_MEMORY, "no memory for the order of %d samples", session->corpus.train.count);
-    DT_TRY(dt_metrics_open(options->out, dt_comm_rank(session->comm) == 0, &run->metrics));
-    return dt_metrics_start(run->metrics, session);
+    DT_TRY(dt_metrics_open(session->options->out, dt_run_rank(run) == 0, &run->metrics));
+    return dt_run_rank(run) == 0 ? dt_resume_clear_folder(run, resume) : dt_ok();
 }
 
 static void close_run(dt_run *run) {
+    dt_watchdog_destroy(run->watchdog);
+    dt_saver_destroy(run->saver);
+    dt_history_destroy(run->history);
     dt_metrics_close(run->metrics);
     dt_strategy_destroy(run->strategy);
     free(run->order);
     dt_session_close(&run->session);
+    dt_signals_restore();
 }
 
-static void plan_steps(dt_run *run) {
-    const dt_options *options = run->session.options;
-    int steps_an_epoch = dt_sampler_batches(run->session.corpus.train.count, options->batch);
-    run->step_limit = (int64_t)steps_an_epoch * options->epochs;
-    if (options->max_steps > 0 && options->max_steps < run->step_limit)
-        run->step_limit = options->max_steps;
-    run->progress =
-        (dt_progress){.epochs = options->epochs, .steps = run->step_limit, .steps_an_epoch = steps_an_epoch};
-    if (run->step_limit < steps_an_epoch)
-        run->progress.steps_an_epoch = (int)run->step_limit;
+static void plan_progress(dt_run *run) {
+    const dt_checkpoint_position *at = &run->position;
+    int batches = dt_run_batches(run), epochs = run->session.options->epochs;
+    int64_t steps = at->step + (int64_t)(epochs - at->epoch) * batches - at->batch;
+    if (steps > step_limit(run))
+        steps = step_limit(run);
+    run->progress = (dt_progress){
+        .epochs = epochs, .steps = steps, .steps_an_epoch = steps < batches ? (int)steps : batches};
 }
 
-static dt_status open_run(dt_run *run, const dt_options *options, dt_comm *comm) {
+/* Everything that a run needs before it knows whether anything is left to do. */
+static dt_status open_run(dt_run *run, const dt_options *options, dt_comm *comm, dt_resume *resume) {
     DT_TRY(dt_session_open(comm, options, options->network, true, &run->session));
-    dt_status status = dt_comm_agree(comm, open_locally(run));
-    if (dt_failed(&status)) {
-        close_run(run);
+    dt_status status;
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_saver(run)));
+    DT_TRY_CLEANUP(status, dt_resume_read(run, resume));
+    if (dt_run_is_complete(run))
         return status;
-    }
-    dt_session *session = &run->session;
-    dt_parameters_init(dt_model_parameters(session->model), options->seed, dt_model_weights(session->model),
-                       dt_model_states(session->model));
-    dt_model_set_phases(session->model, &run->phases);
-    plan_steps(run);
-    return dt_ok();
+    DT_TRY_CLEANUP(status, dt_watchdog_create(comm, options->stall_timeout, &run->watchdog));
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, run->position.step);
+    DT_TRY_CLEANUP(status, dt_run_renew_strategy(run));
+    DT_TRY_CLEANUP(status, dt_resume_place(run, resume));
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_locally(run, resume)));
+    dt_model_set_phases(run->session.model, &run->phases);
+    plan_progress(run);
+    return status;
+cleanup:
+    close_run(run);
+    return status;
 }
 
-/* Fills the session's batch with this rank's share of batch number `number`. */
-static dt_batch fetch_share(dt_run *run, int epoch, int number, dt_share share) {
+/* Fills the session's batch with this rank's share of the next batch of the epoch. */
+static dt_batch fetch_share(dt_run *run, dt_share share) {
     double start = dt_timer_now();
     dt_session *session = &run->session;
-    const int *all = run->order + (size_t)number * (size_t)session->options->batch;
-    const int *samples = all + share.first_sample;
+    size_t first = (size_t)run->position.batch * (size_t)session->options->batch;
+    const int *all = run->order + first, *samples = all + share.first_sample;
     dt_images_fetch(session->corpus.train, samples, share.samples, session->x, session->labels);
     dt_phases_add(&run->phases, DT_PHASE_DATA, start);
-    return (dt_batch){share, session->x, session->labels, samples, (uint32_t)epoch, all};
+    return (dt_batch){share, session->x, session->labels, samples, (uint32_t)run->position.epoch + 1, all};
 }
 
-/* The same verdict on all ranks: the sums and the gradient are the same everywhere. */
-static dt_status check_finite(dt_run *run, int epoch, int number, dt_totals totals) {
+/* One sum over the ranks for all that a step must agree on. */
+static void sum_step(dt_run *run, dt_totals *totals, dt_votes *votes) {
+    int64_t values[] = {totals->loss, totals->correct, totals->samples, totals->not_finite,
+                        votes->stop,  votes->save,     votes->trouble};
+    dt_comm_sum_i64(run->session.comm, values, sizeof values / sizeof *values);
+    *totals = (dt_totals){values[0], values[1], values[2], values[3]};
+    *votes = (dt_votes){values[4], values[5], values[6]};
+}
+
+/* "the loss of 8 of 64 samples, first on rank 1 (host)"; in the worst case a message is all that is left, so
+ * who was first is asked only now. Collective. */
+static void describe_losses(dt_run *run, int64_t mine, dt_totals totals, char *text, size_t room) {
+    dt_comm *comm = run->session.comm;
+    int ranks = dt_comm_size(comm);
+    double lowest = -(double)(mine > 0 ? dt_comm_rank(comm) : ranks);
+    dt_comm_max_f64(comm, &lowest, 1);
+    int rank = (int)-lowest;
+    int used = snprintf(text, room, "the loss of %lld of %lld samples", (long long)totals.not_finite,
+                        (long long)totals.samples);
+    if (rank < ranks && used < (int)room)
+        snprintf(text + used, room - (size_t)used, " (first on rank %d, %s)", rank,
+                 run->session.placement.places[rank].host);
+}
+
+/* The same verdict on all ranks: the sums and the gradient are the same everywhere. `mine`: samples of this
+ * rank whose loss is not finite. */
+static dt_status check_finite(dt_run *run, int64_t mine, dt_totals totals) {
     int tensor = dt_strategy_first_not_finite(run->strategy);
     if (totals.not_finite == 0 && tensor < 0)
         return dt_ok();
+    char losses[512];
+    describe_losses(run, mine, totals, losses, sizeof losses);
     const char *name = tensor < 0 ? "none" : dt_model_parameters(run->session.model)->tensors[tensor].name;
     return dt_fail(
         DT_NOT_FINITE,
-        "epoch %d, step %d: not finite: the loss of %lld of %lld samples; first gradient concerned: %s. The "
-        "weights were not changed by this step. A smaller --lr may help",
-        epoch, number + 1, (long long)totals.not_finite, (long long)totals.samples, name);
+        "epoch %d, step %d: not finite: %s; first gradient concerned: %s. The weights were not changed "
+        "by this step. A smaller --lr may help",
+        run->position.epoch + 1, run->position.batch + 1, losses, name);
 }
 
-static dt_status run_step(dt_run *run, int epoch, int number, dt_totals *totals) {
+/* Forward and backward pass over the next batch, and the sums of the step. */
+static dt_status pass(dt_run *run, dt_totals *totals, dt_votes *votes) {
     dt_session *session = &run->session;
-    int samples = dt_sampler_batch_samples(session->corpus.train.count, session->options->batch, number);
-    dt_batch batch = fetch_share(run, epoch, number, dt_strategy_begin(run->strategy, samples));
-    dt_model_train(session->model, &batch, dt_strategy_exchange(run->strategy), totals);
+    dt_checkpoint_position *at = &run->position;
+    int samples = dt_sampler_batch_samples(session->corpus.train.count, session->options->batch, at->batch);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step + 1);
+    dt_batch batch = fetch_share(run, dt_strategy_begin(run->strategy, samples));
+    dt_model_train(session->model, &batch, &run->exchange, totals);
+    int64_t mine = totals->not_finite;
     double moment = dt_timer_now();
-    *totals = dt_session_sum(session, *totals);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_TOTALS, at->step + 1);
+    sum_step(run, totals, votes);
     moment = dt_phases_add(&run->phases, DT_PHASE_STATISTICS, moment);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_GRADIENTS, at->step + 1);
     dt_strategy_finish(run->strategy);
     moment = dt_phases_add(&run->phases, DT_PHASE_GRADIENTS, moment);
-    DT_TRY(check_finite(run, epoch, number, *totals));
-    dt_strategy_update(run->strategy, ++run->steps);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step + 1);
+    dt_status status = check_finite(run, mine, *totals);
     dt_phases_add(&run->phases, DT_PHASE_OPTIMIZER, moment);
+    return status;
+}
+
+static void advance(dt_run *run, dt_totals totals) {
+    dt_checkpoint_position *at = &run->position;
+    double moment = dt_timer_now();
+    dt_strategy_update(run->strategy, ++at->step);
+    dt_phases_add(&run->phases, DT_PHASE_OPTIMIZER, moment);
+    at->batch++;
+    at->train_loss += totals.loss;
+    at->train_correct += totals.correct;
+    at->train_samples += totals.samples;
+}
+
+static dt_totals epoch_totals(const dt_checkpoint_position *at) {
+    return (dt_totals){at->train_loss, at->train_correct, at->train_samples, 0};
+}
+
+static dt_status run_step(dt_run *run) {
+    dt_totals totals;
+    dt_votes votes = dt_checkpointing_vote(run);
+    DT_TRY(pass(run, &totals, &votes));
+    advance(run, totals);
+    const dt_checkpoint_position *at = &run->position;
+    dt_progress_step(&run->progress, at->epoch + 1, at->batch, at->step, epoch_totals(at));
+    int interval = run->session.options->check_replicas;
+    if (interval > 0 && at->step % interval == 0)
+        DT_TRY(dt_strategy_check_replicas(run->strategy, at->step));
+    return dt_checkpointing_obey(run, votes);
+}
+
+/* The steps that are left of the epoch. */
+static dt_status run_steps(dt_run *run) {
+    const dt_checkpoint_position *at = &run->position;
+    int batches = dt_run_batches(run);
+    dt_sampler_shuffle(run->session.options->seed, (uint32_t)at->epoch + 1, run->session.corpus.train.count,
+                       run->order);
+    dt_progress_epoch_begins(&run->progress, at->batch, at->train_samples);
+    while (at->batch < batches && at->step < step_limit(run) && !run->stopping)
+        DT_TRY(run_step(run));
     return dt_ok();
 }
 
-static dt_status run_steps(dt_run *run, int epoch, dt_epoch_record *record) {
-    int count = run->session.corpus.train.count;
-    dt_sampler_shuffle(run->session.options->seed, (uint32_t)epoch, count, run->order);
-    dt_progress_epoch_begins(&run->progress);
-    int batches = dt_sampler_batches(count, run->session.options->batch);
-    for (int number = 0; number < batches && run->steps < run->step_limit; number++) {
-        dt_totals totals;
-        DT_TRY(run_step(run, epoch, number, &totals));
-        record->train = dt_totals_add(record->train, totals);
-        int interval = run->session.options->check_replicas;
-        if (interval > 0 && run->steps % interval == 0)
-            DT_TRY(dt_strategy_check_replicas(run->strategy, run->steps));
-        dt_progress_step(&run->progress, epoch, number + 1, run->steps, record->train);
-    }
-    return dt_ok();
+/* False when it was broken off. */
+static bool evaluate(dt_run *run, dt_epoch_record *record) {
+    dt_session *session = &run->session;
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_EVALUATE, run->position.step);
+    bool whole =
+        dt_session_evaluate(session, session->corpus.validation, dt_checkpointing_breaks_off, run,
+                            &record->validation) &&
+        dt_session_evaluate(session, session->corpus.test, dt_checkpointing_breaks_off, run, &record->test);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, run->position.step);
+    return whole;
 }
 
-static dt_status run_epoch(dt_run *run, int epoch) {
-    dt_epoch_record record = {.epoch = epoch};
+/* A whole epoch is done and evaluated. */
+static void close_epoch(dt_run *run, const dt_epoch_record *record) {
+    dt_checkpoint_position *at = &run->position;
+    at->epoch++;
+    at->batch = 0;
+    at->train_loss = at->train_correct = at->train_samples = 0;
+    bool best = record->validation.samples > 0 && dt_totals_loss(record->validation) < at->best_loss;
+    if (best)
+        at->best_loss = dt_totals_loss(record->validation);
+    if (run->history)
+        dt_history_add(run->history, record);
+    dt_checkpointing_end_epoch(run, best);
+}
+
+/* An epoch, from where the run stands in it. --max-steps may end it early: then it is evaluated as it is, but
+ * not done. */
+static dt_status run_epoch(dt_run *run) {
+    const dt_checkpoint_position *at = &run->position;
+    dt_epoch_record record = {.epoch = at->epoch + 1};
     double start = dt_timer_now();
-    dt_traffic before = dt_comm_traffic(run->session.comm);
-    record.epoch_steps = -run->steps;
+    int64_t samples = at->train_samples;
     run->phases = (dt_phases){{0}};
-    DT_TRY(run_steps(run, epoch, &record));
-    DT_TRY(dt_strategy_check_replicas(run->strategy, run->steps));
+    dt_traffic before = dt_comm_traffic(run->session.comm);
+    record.epoch_steps = -at->step;
+    DT_TRY(run_steps(run));
+    DT_TRY(dt_strategy_check_replicas(run->strategy, at->step));
     dt_traffic after = dt_comm_traffic(run->session.comm);
     record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
                                   after.seconds - before.seconds};
-    record.epoch_steps += run->steps;
+    record.epoch_steps += at->step;
     double trained = dt_timer_now();
-    record.images_per_s = (double)record.train.samples / (trained - start);
-    record.validation = dt_session_evaluate(&run->session, run->session.corpus.validation);
-    record.test = dt_session_evaluate(&run->session, run->session.corpus.test);
+    record.images_per_s = (double)(at->train_samples - samples) / (trained - start);
+    record.train = epoch_totals(at);
+    record.steps = at->step;
+    if (run->stopping || !evaluate(run, &record))
+        return dt_ok();
     double now = dt_timer_now();
     run->progress.evaluation = now - trained;
     record.seconds = now - start;
-    record.steps = run->steps;
     record.phases = run->phases;
     dt_progress_epoch_ends(&run->progress, &record);
-    return dt_metrics_epoch(run->metrics, &record);
+    dt_metrics_epoch(run->metrics, &record);
+    if (at->batch == dt_run_batches(run))
+        close_epoch(run, &record);
+    return dt_ok();
 }
 
-/* The weights for `dtrain eval`, and the last words. */
+/* The last checkpoint, and the last words. */
 static dt_status conclude(dt_run *run) {
-    dt_session *session = &run->session;
-    const dt_parameters *parameters = dt_model_parameters(session->model);
-    const float *weights = dt_model_weights(session->model), *states = dt_model_states(session->model);
-    dt_strategy_gather(run->strategy);
-    uint64_t hash = dt_parameters_hash(parameters, weights, states);
+    const dt_options *options = run->session.options;
+    const dt_checkpoint_position *at = &run->position;
+    uint64_t hash = 0;
+    DT_TRY(dt_checkpointing_secure(run, &hash));
     double seconds = dt_timer_now() - run->started;
-    const char *reason = run->step_limit == session->options->max_steps ? "max_steps" : "done";
-    dt_status status = dt_ok();
-    if (dt_comm_rank(session->comm) == 0) {
-        char path[1100];
-        snprintf(path, sizeof path, "%s/%s", session->options->out, weights_name);
-        status = dt_weights_save(path, &session->network, parameters, weights, states);
-        if (!dt_failed(&status))
-            status = dt_metrics_end(run->metrics, hash, run->steps, seconds, reason);
-    }
-    status = dt_comm_agree(session->comm, status);
-    if (!dt_failed(&status))
-        dt_log_note("end: %lld steps in %.1f s, weights hash %016llx, results in %s", (long long)run->steps,
-                    seconds, (unsigned long long)hash, session->options->out);
-    return status;
+    const char *reason = at->step == options->max_steps ? "max_steps" : "done";
+    dt_metrics_end(run->metrics, hash, at->step, seconds, reason);
+    dt_log_note("end: %lld steps in %.1f s, weights hash %016llx, results in %s", (long long)at->step,
+                seconds, (unsigned long long)hash, options->out);
+    return dt_ok();
 }
 
 /* Leaves are dealt out whole: with more ranks than leaves some never have one. */
@@ -194,20 +299,58 @@ static void warn_of_idle_ranks(const dt_options *options, dt_comm *comm) {
                        DT_LEAF_SAMPLES, ranks * DT_LEAF_SAMPLES, leaves, leaves == 1 ? "" : "s");
 }
 
+static void say_start(dt_run *run, const dt_resume *resume) {
+    dt_session *session = &run->session;
+    const dt_checkpoint_position *at = &run->position;
+    int ranks = dt_comm_size(session->comm);
+    dt_log_note(
+        "start: %zu parameters, global batch %d over %d rank%s, %s kernels, denormals %s, setup %.2f s",
+        dt_parameters_total(dt_model_parameters(session->model)), session->options->batch, ranks,
+        ranks == 1 ? "" : "s", dt_isa_name(dt_kernels_isa(session->kernels)),
+        dt_denormals_flushed() ? "flushed to 0" : "kept", dt_timer_now() - run->started);
+    dt_metrics_start(run->metrics, session);
+    if (resume->found) {
+        dt_log_note("resumed: %s: epoch %d, after step %lld", resume->path, at->epoch + 1,
+                    (long long)at->step);
+        dt_metrics_resume(run->metrics, resume->path, at);
+    }
+    warn_of_idle_ranks(session->options, session->comm);
+}
+
+/* All epochs that are left, rewound where that was asked for. */
+static dt_status run_epochs(dt_run *run) {
+    bool rewinds = run->session.options->on_nan == DT_ON_NAN_REWIND;
+    /* So that there is always something to go back to. */
+    if (rewinds && run->saved.epoch < 0)
+        dt_checkpointing_save(run, false);
+    while (!dt_run_is_complete(run) && !run->stopping) {
+        dt_status status = run_epoch(run);
+        if (status.code == DT_NOT_FINITE && rewinds)
+            status = dt_resume_rewind(run, &status);
+        DT_TRY(status);
+    }
+    return dt_ok();
+}
+
+static dt_status train(dt_run *run, const dt_resume *resume) {
+    say_start(run, resume);
+    DT_TRY(run_epochs(run));
+    return run->stopping && !dt_run_is_complete(run) ? dt_checkpointing_stop(run) : conclude(run);
+}
+
 dt_status dt_train_run(const dt_options *options, dt_comm *comm) {
-    dt_run run = {.started = dt_timer_now()};
-    DT_TRY(open_run(&run, options, comm));
-    dt_log_note("start: %zu parameters, global batch %d over %d rank%s, %s kernels, setup %.2f s",
-                dt_parameters_total(dt_model_parameters(run.session.model)), options->batch,
-                dt_comm_size(comm), dt_comm_size(comm) == 1 ? "" : "s",
-                dt_isa_name(dt_kernels_isa(run.session.kernels)), dt_timer_now() - run.started);
-    warn_of_idle_ranks(options, comm);
-    dt_status status = dt_ok();
-    for (int epoch = 1; epoch <= options->epochs && run.steps < run.step_limit && !dt_failed(&status);
-         epoch++)
-        status = run_epoch(&run, epoch);
-    if (!dt_failed(&status))
-        status = conclude(&run);
+    dt_run run = {.started = dt_timer_now(), .adam = options->adam};
+    dt_resume resume;
+    dt_signals_install();
+    dt_status status = open_run(&run, options, comm, &resume);
+    if (dt_failed(&status))
+        return status;
+    if (dt_run_is_complete(&run))
+        dt_log_note("nothing to do: %s is at the end of the run: epoch %d of %d, step %lld. More --epochs or "
+                    "--max-steps would go on",
+                    resume.path, run.position.epoch, options->epochs, (long long)run.position.step);
+    else
+        status = train(&run, &resume);
     close_run(&run);
     return status;
 }

@@ -3,11 +3,13 @@
 #include "train/session.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dtrain/log.h"
 #include "dtrain/strategy.h"
 #include "dtrain/version.h"
+#include "train/choice.h"
 #include "train/fingerprint.h"
 
 /* Evaluation goes in calls of at least so many samples, that the threads have enough to share. */
@@ -17,6 +19,10 @@ static int largest(int a, int b) {
     return a > b ? a : b;
 }
 
+static int smallest(int a, int b) {
+    return a < b ? a : b;
+}
+
 /* The most samples that a rank has in a step. Shares differ by a leaf at most and the last rank's is never
  * the smallest. */
 static dt_share largest_share(const dt_session *session) {
@@ -24,9 +30,27 @@ static dt_share largest_share(const dt_session *session) {
     return dt_leaves_share(session->options->batch, ranks, ranks - 1);
 }
 
+/* The best that every rank may use, so that all compute the same bits. Collective. */
+static dt_status choose_isa(dt_session *session) {
+    dt_isa wish = session->options->isa, best = dt_isa_best(), mine;
+    dt_status status = dt_isa_choose(wish, getenv("DTRAIN_ISA"), best, &mine);
+    DT_TRY(dt_comm_agree(session->comm, status));
+    double extremes[] = {-(double)mine, (double)mine};
+    dt_comm_max_f64(session->comm, extremes, 2);
+    session->isa = (dt_isa)-extremes[0];
+    if (extremes[0] != -extremes[1])
+        dt_log_warning("the ranks' instruction sets differ, from %s to %s: all use %s",
+                       dt_isa_name(session->isa), dt_isa_name((dt_isa)extremes[1]),
+                       dt_isa_name(session->isa));
+    else if (session->isa < best)
+        dt_log_note("kernels: %s, as %s says; this CPU has %s", dt_isa_name(session->isa),
+                    wish == DT_ISA_BEST ? "DTRAIN_ISA" : "--isa", dt_isa_name(best));
+    return dt_ok();
+}
+
 static dt_status create_kernels(dt_session *session) {
     dt_kernels_config config = {
-        .team = session->team, .isa = session->options->isa, .engine = session->options->engine};
+        .team = session->team, .isa = session->isa, .engine = session->options->engine};
     return dt_kernels_create(&config, &session->kernels);
 }
 
@@ -37,7 +61,8 @@ static dt_status create_model(dt_session *session, bool training) {
                               .samples = session->samples,
                               .leaves = largest_share(session).leaves,
                               .roots = training ? dt_strategy_roots(session->options->batch, ranks) : 0,
-                              .seed = session->options->seed};
+                              .seed = session->options->seed,
+                              .methods = session->methods};
     if (training)
         config.split = dt_strategy_split(session->strategy, session->comm, session->options->batch);
     return dt_model_create(&config, &session->model);
@@ -57,14 +82,14 @@ static dt_status reserve_batch(dt_session *session) {
     return dt_ok();
 }
 
-static dt_status create_team(dt_session *session) {
+/* The parts that each rank sets up for itself. */
+static dt_status open_kernels(dt_session *session) {
     int threads = session->placement.places[dt_comm_rank(session->comm)].threads;
     DT_TRY(dt_team_create(threads, &session->team));
     return create_kernels(session);
 }
 
-/* The rest of what each rank sets up for itself. */
-static dt_status open_locally(dt_session *session, bool training) {
+static dt_status open_model(dt_session *session, bool training) {
     DT_TRY(create_model(session, training));
     return reserve_batch(session);
 }
@@ -88,16 +113,19 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
     DT_TRY_CLEANUP(status, dt_fingerprint_check_program(comm, dt_version_text(), options));
     DT_TRY_CLEANUP(status, dt_placement_gather(comm, options->threads, &session->placement));
     dt_placement_print(&session->placement);
+    DT_TRY_CLEANUP(status, choose_isa(session));
     DT_TRY_CLEANUP(status, dt_corpus_create(comm, options, &session->corpus));
     DT_TRY_CLEANUP(status, dt_fingerprint_check_data(comm, dt_fingerprint_of_data(&session->corpus)));
     say_data(&session->corpus);
     session->samples = largest(EVALUATION_SAMPLES, largest_share(session).samples + DT_LEAF_SAMPLES);
-    DT_TRY_CLEANUP(status, dt_comm_agree(comm, create_team(session)));
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_kernels(session)));
+    DT_TRY_CLEANUP(status, dt_choice_make(comm, options->methods, &session->network, session->kernels,
+                                          largest_share(session).samples, &session->methods));
     DT_TRY_CLEANUP(status, dt_fingerprint_check_isa(comm, dt_kernels_isa(session->kernels)));
     if (training)
         DT_TRY_CLEANUP(status, dt_planning_resolve(comm, session->kernels, options, &session->network,
                                                    &session->planning, &session->strategy));
-    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_locally(session, training)));
+    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_model(session, training)));
     return status;
 cleanup:
     dt_session_close(session);
@@ -114,22 +142,37 @@ void dt_session_close(dt_session *session) {
     *session = (dt_session){0};
 }
 
-dt_totals dt_session_sum(dt_session *session, dt_totals mine) {
+static dt_totals sum_over_ranks(dt_comm *comm, dt_totals mine) {
     int64_t values[4] = {mine.loss, mine.correct, mine.samples, mine.not_finite};
-    dt_comm_sum_i64(session->comm, values, 4);
+    dt_comm_sum_i64(comm, values, 4);
     return (dt_totals){values[0], values[1], values[2], values[3]};
 }
 
-dt_totals dt_session_evaluate(dt_session *session, dt_images images) {
-    dt_totals totals = {0};
+/* `samples` images of the set, from number `first` on. */
+static void evaluate_call(dt_session *session, dt_images images, int first, int samples, dt_totals *totals) {
+    for (int i = 0; i < samples; i++)
+        session->index[i] = first + i;
+    dt_images_fetch(images, session->index, samples, session->x, session->labels);
+    dt_model_evaluate(session->model, samples, session->x, session->labels, totals);
+}
+
+bool dt_session_evaluate(dt_session *session, dt_images images, dt_break_off break_off, void *context,
+                         dt_totals *totals) {
+    /* Calls between two questions: a second or two of the full network on one core, and little enough talk
+     * for the smallest. Slices differ by an image at most; all ranks make as many calls as the longest needs.
+     */
+    enum { CALLS = 8 };
     long ranks = dt_comm_size(session->comm), rank = dt_comm_rank(session->comm);
-    int begin = (int)(images.count * rank / ranks), end = (int)(images.count * (rank + 1) / ranks);
-    for (int first = begin; first < end; first += session->samples) {
-        int samples = end - first < session->samples ? end - first : session->samples;
-        for (int i = 0; i < samples; i++)
-            session->index[i] = first + i;
-        dt_images_fetch(images, session->index, samples, session->x, session->labels);
-        dt_model_evaluate(session->model, samples, session->x, session->labels, &totals);
+    int first = (int)(images.count * rank / ranks), end = (int)(images.count * (rank + 1) / ranks);
+    int longest = (int)((images.count + ranks - 1) / ranks);
+    int calls = (longest + session->samples - 1) / session->samples;
+    dt_totals mine = {0};
+    for (int call = 0; call < calls; call++, first += session->samples) {
+        if (first < end)
+            evaluate_call(session, images, first, smallest(session->samples, end - first), &mine);
+        if (break_off && call % CALLS == CALLS - 1 && break_off(context))
+            return false;
     }
-    return dt_session_sum(session, totals);
+    *totals = sum_over_ranks(session->comm, mine);
+    return true;
 }

@@ -16,9 +16,11 @@ typedef struct dt_session {
     dt_network network;
     dt_placement_table placement;
     dt_team *team;
+    dt_isa isa; /* of the kernels, the same on all ranks */
     dt_kernels *kernels;
     dt_strategy_kind strategy; /* training: what the option came to */
     dt_planning planning;      /* what it was chosen by */
+    dt_methods methods;        /* of the convolutions */
     dt_model *model;
     dt_corpus corpus;
     int samples; /* the most samples of one call of the model */
@@ -34,11 +36,15 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
                           dt_session *session);
 void dt_session_close(dt_session *session);
 
-/* Loss and accuracy on a set of images: each rank takes a slice; the sums are exact, so the same for any
- * number of ranks. Collective. */
-dt_totals dt_session_evaluate(dt_session *session, dt_images images);
+/* Asked now and then during an evaluation, by all ranks at the same places: whether to break off, the same
+ * answer everywhere. Collective. */
+typedef bool (*dt_break_off)(void *context);
 
-/* Sums over the ranks. Collective. */
-dt_totals dt_session_sum(dt_session *session, dt_totals mine);
+/* Loss and accuracy on a set of images: each rank takes a slice; the sums are exact, so the same for any
+ * number of ranks. False when it was broken off: *totals is of no use then. break_off may be NULL.
+ * Collective.
+ */
+bool dt_session_evaluate(dt_session *session, dt_images images, dt_break_off break_off, void *context,
+                         dt_totals *totals);
 
 #endif

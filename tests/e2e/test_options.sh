@@ -51,9 +51,25 @@ refuse 0 "--max-steps: no value is given" --max-steps
 refuse 0 "--ep: could be --epochs or --eps" --ep 1
 refuse 0 "--quiet: '1' is not allowed" --quiet=1
 refuse 0 "-x: no such option" -x
-refuse 0 "'trian' is not a command: train, eval, info, plan or report" trian
+refuse 0 "'trian' is not a command: train, eval, info" trian
 refuse 0 "'more': an argument too many" train more
 refuse 0 "--bn-axis: 'row' is not allowed: rows or channels" --quiet --bn-axis row
+
+refuse 0 "--tune goes with the command info alone" train --tune
+refuse 2 "methods: 'fast' is not allowed" --data synthetic:100 --validation 0 --methods direct,winograd,fast,passes,passes
+refuse 0 "methods: 'direct,winograd' is not allowed" --data synthetic:100 --validation 0 --methods direct,winograd
+refuse 0 "the method direct cannot compute a 5x5 convolution" --data synthetic:100 --validation 0 --methods direct,direct,passes,passes,passes
+refuse 0 "--methods tuned goes with --engine auto, not with direct" --data synthetic:100 --validation 0 --methods tuned --engine direct
+
+export DTRAIN_ISA=sse9
+refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2 or avx512" train --data synthetic:60
+run 0 info --data synthetic:60 --isa baseline
+grep -q '^ISA  *baseline' "$folder/output" || complain "--isa does not win over DTRAIN_ISA"
+export DTRAIN_ISA=baseline
+run 0 info --data synthetic:60
+grep -q '^ISA  *baseline' "$folder/output" || complain "DTRAIN_ISA is not heeded"
+grep -q '^denormals' "$folder/output" || complain "info does not say what becomes of denormals"
+unset DTRAIN_ISA
 
 for ranks in 0 2; do
   run "$ranks" --version
@@ -67,8 +83,9 @@ done
 
 # Every option of the user's guide is there; the unit tests look at each default.
 for option in data epochs batch lr beta1 beta2 eps seed bn-axis bn-layers dropout width validation train-limit \
-  test-limit max-steps threads strategy engine isa out quiet version info help; do
-  grep -qE -- "^ +--$option(=| |\$)" "$folder/output" || complain "--help lacks --$option"
+  test-limit max-steps threads strategy engine isa methods tune out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
+  stall-timeout version info help; do
+  grep -qE -- "^ +--$option(=|\\[| |\$)" "$folder/output" || complain "--help lacks --$option"
 done
 for default in 'default: 64' 'default: 0.001' 'default: 10)' 'default: 5000'; do
   tr -s ' \n' ' ' <"$folder/output" | grep -qF "$default" || complain "--help lacks '$default'"

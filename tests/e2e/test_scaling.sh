@@ -70,15 +70,27 @@ if command -v gnuplot >/dev/null; then
     done
 fi
 
-# 2. The same order for the same seed; a folder that holds results is not touched.
-order() {
-    sed -nE 's/.*"strategy":"([a-z]+)","ranks":([0-9]+),"threads":([0-9]+),"batch":([0-9]+).*/\2x\3 \4/p' "$1/scaling.jsonl"
+# 2. All kinds once a repeat, in an order that the seed decides; a folder that holds results is not touched.
+plan=(--dry-run --cores 4 --repeats 4 --batches "64,256" --strategies allreduce)
+run 0 "${plan[@]}" --seed 1
+mv output order1
+run 0 "${plan[@]}" --seed 1
+cmp -s output order1 || fail "the same seed gives another order"
+run 0 "${plan[@]}" --seed 2
+! cmp -s output order1 || fail "another seed gives the same order"
+kinds() { # repeat
+    grep "repeat $1 " order1 | cut -c 17-
 }
-before=$(order good)
+[ "$(kinds 1 | sort -u | wc -l)" -ge 8 ] || fail "kinds are missing: $(cat order1)"
+for repeat in 1 2 3 4; do
+    [ "$(kinds $repeat | sort)" = "$(kinds 1 | sort -u)" ] || fail "repeat $repeat has not each kind once: $(cat order1)"
+done
+[ "$(kinds 1)" != "$(kinds 2)" ] || fail "two repeats have the same order"
+expect 'allreduce +1 x 1 +batch 64 +8 steps an epoch +strong weak cores$' order1
+expect 'allreduce +4 x 1 +batch 256 +2 steps an epoch +strong weak$' order1
 run 2 "${tiny[@]}" --out good
 expect 'good is there already'
 run 0 --report good
-[ "$(order good)" = "$before" ] || fail "the report changed the order"
 
 # 3. Another seed on two ranks is INVALID, a refused option on three FAILED; one rank stays VALID. More ranks than cores are said.
 program=$folder/wrapper
@@ -126,5 +138,10 @@ expect "'none' is not allowed: .*allreduce"
 run 2 --hostfile missing --out none
 run 2 --speed
 run 2 --plot none
+run 2 --report bin
+expect 'bin holds no results'
+run 0 --dry-run --cores 1 --threads 2 --experiments strong --batches 64 --repeats 1
+expect '^ +1 +repeat 1 +[a-z]+ +1 x 2 +batch 64 '
+[ "$(wc -l <output)" -eq 1 ] || fail "more than one kind"
 [ ! -e none ] || fail "something was written"
 echo "all benchmarks as they should be"

@@ -2,8 +2,11 @@
 /* Making kernels: names, caps, refusals, and the probes. */
 #include "rig.h"
 
+#include <float.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/denormals.h"
 #include "dtrain/probe.h"
 
 static void test_names(void **state) {
@@ -29,6 +32,77 @@ static void test_isa_is_capped(void **state) {
     assert_int_equal(dt_kernels_isa(best.kernels), dt_isa_best());
     rig_close(best);
     dt_kernels_destroy(NULL);
+}
+
+static void check_wish(dt_isa wish, const char *environment, dt_isa best, dt_isa expected) {
+    dt_isa chosen;
+    assert_ok(dt_isa_choose(wish, environment, best, &chosen));
+    assert_int_equal(chosen, expected);
+}
+
+/* Of CPUs that need not be this one. */
+static void test_choice_of_isa(void **state) {
+    dt_isa chosen;
+    (void)state;
+    check_wish(DT_ISA_BEST, NULL, DT_ISA_BASELINE, DT_ISA_BASELINE);
+    check_wish(DT_ISA_BEST, "", DT_ISA_AVX512, DT_ISA_AVX512);
+    check_wish(DT_ISA_BEST, "auto", DT_ISA_AVX2, DT_ISA_AVX2);
+    check_wish(DT_ISA_BEST, "avx2", DT_ISA_AVX512, DT_ISA_AVX2);
+    check_wish(DT_ISA_BEST, "baseline", DT_ISA_BASELINE, DT_ISA_BASELINE);
+    check_wish(DT_ISA_AVX2, "baseline", DT_ISA_AVX512, DT_ISA_AVX2);
+    check_wish(DT_ISA_BASELINE, "nonsense", DT_ISA_AVX512, DT_ISA_BASELINE);
+    assert_fails(dt_isa_choose(DT_ISA_AVX512, NULL, DT_ISA_AVX2, &chosen), DT_MACHINE,
+                 "avx512 is asked for, but this CPU has only avx2");
+    assert_fails(dt_isa_choose(DT_ISA_AVX2, NULL, DT_ISA_BASELINE, &chosen), DT_MACHINE, "only baseline");
+    assert_fails(dt_isa_choose(DT_ISA_BEST, "avx512", DT_ISA_AVX2, &chosen), DT_MACHINE,
+                 "DTRAIN_ISA: instruction set avx512 is asked for, but this CPU has only avx2");
+    assert_fails(dt_isa_choose(DT_ISA_BEST, "AVX2", DT_ISA_AVX512, &chosen), DT_USAGE,
+                 "DTRAIN_ISA: 'AVX2' is not allowed: auto, baseline, avx2 or avx512");
+    assert_fails(dt_isa_choose(DT_ISA_BEST, "best", DT_ISA_AVX512, &chosen), DT_USAGE, "'best'");
+}
+
+static void test_environment_caps(void **state) {
+    (void)state;
+    assert_int_equal(setenv("DTRAIN_ISA", "baseline", 1), 0);
+    rig capped = rig_open(DT_ISA_BEST, DT_ENGINE_AUTO, 1, NULL, NULL, 1);
+    rig asked = rig_open(dt_isa_best(), DT_ENGINE_AUTO, 1, NULL, NULL, 1);
+    assert_int_equal(dt_kernels_isa(capped.kernels), DT_ISA_BASELINE);
+    assert_int_equal(dt_kernels_isa(asked.kernels), dt_isa_best());
+    rig_close(capped);
+    rig_close(asked);
+    assert_int_equal(unsetenv("DTRAIN_ISA"), 0);
+}
+
+/* Products of denormals with numbers that would make them large again, on every thread: tasks are handed out
+ * one by one, and there are many. */
+static void test_denormals_are_flushed(void **state) {
+    const dt_dense_shape shape = {40, 50};
+    const size_t inputs = 64 * 40, outputs = 64 * 50, weights = 40 * 50;
+    (void)state;
+    for (int engine = DT_ENGINE_AUTO; engine <= DT_ENGINE_REFERENCE; engine++)
+        for (int isa = DT_ISA_BASELINE; isa <= (int)dt_isa_best(); isa++)
+            for (int threads = 1; threads <= 5; threads += 2) {
+                rig r = rig_open((dt_isa)isa, (dt_engine)engine, threads, NULL, &shape, 64);
+                float *x = rig_input(inputs), *w = rig_input(weights), *bias = rig_input(50);
+                float *y = rig_output(outputs), *sum = rig_output(outputs);
+                for (size_t i = 0; i < inputs; i++)
+                    x[i] = i % 2 ? FLT_MIN / 4 : -FLT_MIN / 64;
+                for (size_t i = 0; i < weights; i++)
+                    w[i] = 1e30f;
+                memset(bias, 0, 50 * sizeof *bias);
+                dt_dense_forward(r.kernels, shape, 64, x, w, bias, false, y);
+                for (size_t i = 0; i < outputs; i++)
+                    sum[i] = FLT_MIN * 1.5f;
+                for (size_t i = 0; i < outputs; i++)
+                    assert_true(y[i] == 0);
+                for (size_t i = 0; i < outputs; i++)
+                    y[i] = -FLT_MIN;
+                dt_add_to(r.kernels, outputs, y, sum);
+                for (size_t i = 0; i < outputs; i++)
+                    assert_true(sum[i] == 0 && memcmp(&sum[i], &(float){0}, sizeof sum[i]) == 0);
+                free(x), free(w), free(bias), free(y), free(sum);
+                rig_close(r);
+            }
 }
 
 /* On a CPU with everything there is nothing to refuse. */
@@ -70,9 +144,13 @@ static void test_probes_measure(void **state) {
 }
 
 int main(void) {
+    unsetenv("DTRAIN_ISA");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_isa_is_capped),
+        cmocka_unit_test(test_choice_of_isa),
+        cmocka_unit_test(test_environment_caps),
+        cmocka_unit_test(test_denormals_are_flushed),
         cmocka_unit_test(test_missing_isa_is_refused),
         cmocka_unit_test(test_memory_is_refused),
         cmocka_unit_test(test_probes_measure),

@@ -65,6 +65,7 @@ typedef enum affine_kind { PLAIN, BY_ROWS, BY_CHANNELS } affine_kind;
 /* A convolution's data. Results of a run stand in y, dx and the roots. */
 typedef struct problem {
     dt_conv_shape shape;
+    dt_conv_method method;
     int samples;
     affine_kind affine;
     array x, scale, shift, weights, bias, dy;
@@ -81,7 +82,7 @@ static size_t out_values(dt_conv_shape s) {
 }
 
 static problem make_problem(dt_conv_shape s, int samples, affine_kind affine) {
-    problem p = {.shape = s, .samples = samples, .affine = affine};
+    problem p = {.shape = s, .method = DT_CONV_WINOGRAD, .samples = samples, .affine = affine};
     size_t groups = (size_t)(affine == BY_ROWS ? s.height : s.in_channels);
     p.weights_count = (size_t)(s.kernel * s.kernel * s.in_channels * s.out_channels);
     p.x = make_array((size_t)samples * in_values(s), true);
@@ -109,12 +110,12 @@ typedef struct machine {
     dt_conv *conv;
 } machine;
 
-static machine make_machine(dt_isa isa, int threads, dt_conv_shape shape, int samples) {
+static machine make_machine(dt_isa isa, int threads, const problem *p) {
     machine m = {0};
     assert_ok(dt_team_create(threads, &m.team));
     dt_kernels_config config = {.team = m.team, .isa = isa};
     assert_ok(dt_kernels_create(&config, &m.kernels));
-    dt_conv_config conv = {m.kernels, shape, DT_CONV_WINOGRAD, samples, dt_leaves_count(samples)};
+    dt_conv_config conv = {m.kernels, p->shape, p->method, p->samples, dt_leaves_count(p->samples)};
     assert_ok(dt_conv_create(&conv, &m.conv));
     return m;
 }
@@ -168,7 +169,7 @@ static void run_problem(dt_isa isa, int threads, problem *p, int shares) {
     dt_subtree nodes[DT_LEAF_DEPTH];
     unsigned char merges[DT_LEAF_DEPTH];
     int roots = 0;
-    machine m = make_machine(isa, threads, p->shape, p->samples);
+    machine m = make_machine(isa, threads, p);
     for (int i = 0; i < shares; i++) {
         dt_share share = dt_leaves_share(p->samples, shares, i);
         if (share.samples > 0)
@@ -454,7 +455,7 @@ static void print_worst(const worst *of_isa) {
 }
 
 static void test_random_shapes(void **state) {
-    static const int sample_counts[] = {1, 3, 7, 8, 9, 17};
+    static const int sample_counts[] = {1, 3, 7, 8, 9, 17, 64};
     worst of_isa[DT_ISA_BEST] = {{0}};
     (void)state;
     random_state = 2463534242u;
@@ -465,7 +466,9 @@ static void test_random_shapes(void **state) {
                                .out_channels = random_between(1, i % 3 ? 12 : 50),
                                .kernel = i % 2 ? 5 : 3,
                                .pool = random_between(0, 1) == 1};
-        problem p = make_problem(shape, sample_counts[i % 6], (affine_kind)random_between(0, 2));
+        problem p = make_problem(shape, sample_counts[i % 7], (affine_kind)random_between(0, 2));
+        if (i % 4 == 1)
+            p.method = DT_CONV_WINOGRAD_LARGE;
         check_problem(random_between(1, 3), &p, of_isa);
         drop_problem(&p);
     }
@@ -523,6 +526,7 @@ static void test_threads_and_cuts_change_no_bit(void **state) {
     for (int isa = DT_ISA_BASELINE; isa <= (int)dt_isa_best(); isa++)
         for (int i = 0; i < VARIED; i++) {
             problem p = make_problem(varied_shapes[i], i % 2 ? 53 : 37, (affine_kind)(i % 3));
+            p.method = i == 1 ? DT_CONV_WINOGRAD_LARGE : DT_CONV_WINOGRAD;
             run_problem((dt_isa)isa, 1, &p, 1);
             for (int run = 0; run < 5; run++) {
                 problem other = results_like(&p);
@@ -562,7 +566,7 @@ static void test_place_in_the_batch_changes_no_bit(void **state) {
             problem p = make_problem(varied_shapes[i], 19, (affine_kind)((i + 1) % 3)),
                     part = results_like(&p);
             run_problem((dt_isa)isa, 2, &p, 1);
-            machine m = make_machine((dt_isa)isa, 2, p.shape, p.samples);
+            machine m = make_machine((dt_isa)isa, 2, &p);
             for (int first = 0; first < p.samples; first += 3)
                 for (int count = 1; first + count <= p.samples; count += first % 2 ? 4 : 7)
                     check_part(&m, &p, &part, first, count);
@@ -580,7 +584,7 @@ static void test_what_nobody_needs_changes_no_bit(void **state) {
         problem p = make_problem(varied_shapes[i], 27, PLAIN), other = results_like(&p);
         unsigned char merges[MOST_LEAVES];
         run_problem(DT_ISA_BEST, 2, &p, 1);
-        machine m = make_machine(DT_ISA_BEST, 2, p.shape, p.samples);
+        machine m = make_machine(DT_ISA_BEST, 2, &p);
         dt_conv_forward(m.conv, p.samples, input_of(&p, 0), p.weights.values, p.bias.values, false,
                         other.y.values);
         assert_same_bits(p.y, other.y, p.y.count);

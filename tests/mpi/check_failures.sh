@@ -31,6 +31,7 @@ expect() {
 expect 0 'went on' "$mpirun" -np 2 --bind-to none "$program" none
 expect 7 'dtrain: error: rank 1 on [^ ]+: MPI_Isend\(.*\): MPI_ERR_RANK' "$mpirun" -np 2 --bind-to none "$program" astray
 expect 6 '' "$mpirun" -np 3 --bind-to none "$program" abort
+expect 1 'process rank 2' "$mpirun" -np 3 --bind-to none "$program" early
 expect 7 'launcher rank 1, code 7: srun started 3 tasks without PMIx.*srun --mpi=pmix -n 3 dtrain' "$program" singletons
 # A real mpirun in a step of several tasks is fine.
 expect 0 'went on' "$mpirun" -np 1 --bind-to none "$program" singletons

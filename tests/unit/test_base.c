@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "dtrain/denormals.h"
 #include "dtrain/hash.h"
 #include "dtrain/memory.h"
 #include "dtrain/random.h"
@@ -85,6 +86,27 @@ static void test_team_runs_each_task_once(void **state) {
     }
 }
 
+static void note_flushed(void *context, int task, int worker) {
+    (void)worker;
+    ((bool *)context)[task] = dt_denormals_flushed();
+}
+
+/* Before the first team a thread keeps them; teams of growing size bring threads of their own. */
+static void test_team_flushes_denormals(void **state) {
+    (void)state;
+    assert_false(dt_denormals_flushed());
+    for (int threads = 1; threads <= 6; threads++) {
+        dt_team *team;
+        bool flushed[200] = {false};
+        assert_ok(dt_team_create(threads, &team));
+        assert_true(dt_denormals_flushed());
+        dt_team_run(team, 200, note_flushed, flushed);
+        for (int i = 0; i < 200; i++)
+            assert_true(flushed[i]);
+        dt_team_destroy(team);
+    }
+}
+
 static void test_team_split_covers(void **state) {
     (void)state;
     for (long count = 0; count < 70; count++)
@@ -103,10 +125,10 @@ static void test_team_split_covers(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status_carries_values),  cmocka_unit_test(test_slab_is_zeroed_and_refused),
-        cmocka_unit_test(test_arena_counts_and_deals), cmocka_unit_test(test_random_is_philox),
-        cmocka_unit_test(test_hash_depends_on_all),    cmocka_unit_test(test_team_runs_each_task_once),
-        cmocka_unit_test(test_team_split_covers),
+        cmocka_unit_test(test_status_carries_values),    cmocka_unit_test(test_slab_is_zeroed_and_refused),
+        cmocka_unit_test(test_arena_counts_and_deals),   cmocka_unit_test(test_random_is_philox),
+        cmocka_unit_test(test_hash_depends_on_all),      cmocka_unit_test(test_team_flushes_denormals),
+        cmocka_unit_test(test_team_runs_each_task_once), cmocka_unit_test(test_team_split_covers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -229,6 +229,86 @@ static void test_texts(void **state) {
     assert_true(walk_to(&line.options, "data").given);
 }
 
+static void refuse_all(const char *name, const char *const *values) {
+    for (; *values; values++)
+        refuse_value(find(name), *values);
+}
+
+static void test_durations(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+        int seconds;
+    } cases[] = {{"3h50m", "3h50m", 13800}, {"90s", "1m30s", 90},
+                 {"2h", "2h", 7200},        {"10min", "10m", 600},
+                 {"1h0m5s", "1h5s", 3605},  {"1s", "1s", 1},
+                 {"90min", "1h30m", 5400},  {"596523h", "596523h", 2147482800}};
+    dt_command_line line;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_ok(parse_value(&line, find("max-time"), cases[i].text));
+        assert_int_equal(line.options.max_time, cases[i].seconds);
+        assert_string_equal(walk_to(&line.options, "max-time").value, cases[i].shown);
+    }
+    refuse_all("max-time", (const char *const[]){"", "0", "5", "0s", "h", "5m3h", "3h4h", "1h-5m", "3 h",
+                                                 "1.5h", "-1s", "1d", "none", "596524h",
+                                                 "99999999999999999999999s", "1hx", "10mi", NULL});
+    assert_ok(PARSE(&line, NULL));
+    assert_int_equal(line.options.max_time, 0);
+    assert_false(walk_to(&line.options, "max-time").given);
+}
+
+static void test_intervals(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+        dt_interval_unit unit;
+        int amount;
+    } cases[] = {{"1epoch", "1epoch", DT_INTERVAL_EPOCHS, 1},
+                 {"3epochs", "3epochs", DT_INTERVAL_EPOCHS, 3},
+                 {"500steps", "500steps", DT_INTERVAL_STEPS, 500},
+                 {"1step", "1step", DT_INTERVAL_STEPS, 1},
+                 {"10min", "10m", DT_INTERVAL_SECONDS, 600},
+                 {"1h30m", "1h30m", DT_INTERVAL_SECONDS, 5400},
+                 {"none", "none", DT_INTERVAL_NONE, 0}};
+    dt_command_line line;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_ok(parse_value(&line, find("checkpoint-every"), cases[i].text));
+        assert_int_equal(line.options.checkpoint_every.unit, cases[i].unit);
+        assert_int_equal(line.options.checkpoint_every.amount, cases[i].amount);
+        assert_string_equal(walk_to(&line.options, "checkpoint-every").value, cases[i].shown);
+    }
+    refuse_all("checkpoint-every",
+               (const char *const[]){"", "epoch", "0epoch", "0steps", "500", "5 steps", "-1epoch", "1epochh",
+                                     "2147483648steps", "None", "1.5epochs", NULL});
+}
+
+/* Its value may follow, may stand behind "=", or be left out. */
+static void test_resume(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, NULL));
+    assert_null(line.options.resume);
+    assert_ok(PARSE(&line, "--resume"));
+    assert_string_equal(line.options.resume, "");
+    assert_ok(PARSE(&line, "--resume", "--batch", "3"));
+    assert_string_equal(line.options.resume, "");
+    assert_int_equal(line.options.batch, 3);
+    assert_ok(PARSE(&line, "--resume", "some/file.h5", "train", "--batch", "3"));
+    assert_string_equal(line.options.resume, "some/file.h5");
+    assert_int_equal(line.options.batch, 3);
+    assert_int_equal(line.command, DT_COMMAND_TRAIN);
+    assert_ok(PARSE(&line, "--resu=folder"));
+    assert_string_equal(line.options.resume, "folder");
+    assert_ok(PARSE(&line, "--resume", "train"));
+    assert_string_equal(line.options.resume, "");
+    assert_ok(PARSE(&line, "eval", "--resume", "a", "b"));
+    assert_string_equal(line.options.resume, "a");
+    assert_string_equal(line.options.weights, "b");
+    assert_fails(PARSE(&line, "--resume="), DT_USAGE,
+                 "--resume: '' is not allowed: a name that is not empty");
+    assert_fails(PARSE(&line, "--resume", "--quiet", "folder"), DT_USAGE, "'folder' is not a command");
+}
+
 static void test_defaults_are_the_seed_run(void **state) {
     (void)state;
     dt_command_line line;
@@ -252,8 +332,17 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_true(options.link_gbits == 0 && options.link_us == 0);
     assert_int_equal(options.engine, DT_ENGINE_AUTO);
     assert_int_equal(options.isa, DT_ISA_BEST);
+    assert_string_equal(options.methods, "auto");
+    assert_false(options.tune);
     assert_string_equal(options.out, "run");
     assert_false(options.quiet);
+    assert_int_equal(options.checkpoint_every.unit, DT_INTERVAL_EPOCHS);
+    assert_int_equal(options.checkpoint_every.amount, 1);
+    assert_int_equal(options.keep, 3);
+    assert_false(options.checkpoint_required || options.override);
+    assert_true(!options.resume && !options.init && options.max_time == 0);
+    assert_int_equal(options.on_nan, DT_ON_NAN_STOP);
+    assert_int_equal(options.stall_timeout, 300);
     assert_false(walk_to(&options, "data").given);
     assert_string_equal(walk_to(&options, "quiet").value, "false");
 }
@@ -266,8 +355,18 @@ static void test_each_option_has_its_field(void **state) {
                     "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
                     "--threads=9", "--strategy=hybrid", "--check-replicas=10", "--ranks=2,4",
                     "--node-ranks=11", "--link-gbits=1.5", "--link-us=2.5", "--engine=blas", "--isa=avx2",
-                    "--out=o", "--quiet"));
+                    "--methods=m", "--tune", "--out=o", "--quiet"));
     dt_options options = line.options;
+    assert_ok(PARSE(&line, "--keep=10", "--checkpoint-required", "--override", "--init=i", "--on-nan=rewind",
+                    "--stall-timeout=11", "--max-time=12s", "--checkpoint-every=13steps", "--resume=r"));
+    assert_int_equal(line.options.keep, 10);
+    assert_true(line.options.checkpoint_required && line.options.override);
+    assert_string_equal(line.options.init, "i");
+    assert_string_equal(line.options.resume, "r");
+    assert_int_equal(line.options.on_nan, DT_ON_NAN_REWIND);
+    assert_int_equal(line.options.stall_timeout, 11);
+    assert_int_equal(line.options.max_time, 12);
+    assert_int_equal(line.options.checkpoint_every.amount, 13);
     assert_string_equal(options.data, "d");
     assert_string_equal(options.out, "o");
     assert_int_equal(options.validation, 2);
@@ -290,6 +389,8 @@ static void test_each_option_has_its_field(void **state) {
     assert_true(options.link_gbits == 1.5 && options.link_us == 2.5);
     assert_int_equal(options.engine, DT_ENGINE_BLAS);
     assert_int_equal(options.isa, DT_ISA_AVX2);
+    assert_string_equal(options.methods, "m");
+    assert_true(options.tune);
     assert_true(options.quiet);
 }
 
@@ -331,7 +432,7 @@ static void test_missing_values(void **state) {
 }
 
 static bool takes_none(const dt_option *option) {
-    return !takes_value(option);
+    return option->kind == DT_OPTION_FLAG || option->kind == DT_OPTION_COMMAND;
 }
 
 static void check_surplus(const dt_option *option) {
@@ -421,13 +522,21 @@ static void test_wrong_arguments(void **state) {
     (void)state;
     dt_command_line line;
     assert_fails(PARSE(&line, "trian"), DT_USAGE,
-                 "'trian' is not a command: train, eval, info, plan or report");
+                 "'trian' is not a command: train, eval, info, plan, report, inspect or export");
     assert_fails(PARSE(&line, ""), DT_USAGE, "'' is not a command");
     assert_fails(PARSE(&line, "-"), DT_USAGE, "'-' is not a command");
     assert_fails(PARSE(&line, "train", "x"), DT_USAGE, "'x': an argument too many");
     assert_fails(PARSE(&line, "info", "x"), DT_USAGE, "'x': an argument too many");
     assert_fails(PARSE(&line, "eval", "a", "b"), DT_USAGE, "'b': an argument too many");
     assert_fails(PARSE(&line, "eval", ""), DT_USAGE, "eval: '' is not allowed");
+    assert_fails(PARSE(&line, "inspect"), DT_USAGE, "inspect: which file? dtrain inspect FILE");
+    assert_fails(PARSE(&line, "inspect", "a", "b"), DT_USAGE, "'b': an argument too many: inspect takes one");
+    assert_fails(PARSE(&line, "export", "a"), DT_USAGE, "export: which file? dtrain export IN");
+    assert_fails(PARSE(&line, "export", "a", "b", "c"), DT_USAGE,
+                 "'c': an argument too many: export takes two");
+    assert_ok(PARSE(&line, "export", "a", "b"));
+    assert_string_equal(line.options.weights, "a");
+    assert_string_equal(line.options.target, "b");
     assert_fails(PARSE(&line, "--help", "--batch", "0"), DT_USAGE, "--batch: '0'");
 }
 
@@ -491,6 +600,9 @@ int main(void) {
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_choices_are_named_as_elsewhere),
         cmocka_unit_test(test_texts),
+        cmocka_unit_test(test_durations),
+        cmocka_unit_test(test_intervals),
+        cmocka_unit_test(test_resume),
         cmocka_unit_test(test_defaults_are_the_seed_run),
         cmocka_unit_test(test_each_option_has_its_field),
         cmocka_unit_test(test_initial_values),

@@ -325,6 +325,21 @@ static void comparison_of_scaling(void **state) {
     free(text);
 }
 
+static void mixed_processors(void **state) {
+    (void)state;
+    put("mixed.jsonl",
+        "{\"event\":\"setup\",\"hosts\":[{\"cpu\":\"A\",\"host\":\"n1\"},{\"cpu\":\"A\",\"host\":\"n1\"},"
+        "{\"cpu\":\"B\",\"host\":\"n2\"}]}\n"
+        "{\"event\":\"run\",\"order\":1,\"experiments\":[],\"strategy\":\"s\",\"ranks\":1,\"threads\":1,"
+        "\"batch\":8,\"repeat\":1,\"oversubscribed\":false,\"state\":\"VALID\",\"why\":\"\",\"phases_ms\":{}}"
+        "\n");
+    char *text = report("mixed.jsonl", NULL);
+    assert_has(text, "machine: A, 2 hosts (n1, ..)\n");
+    assert_has(
+        text, "the CPUs are mixed, and the slowest sets the pace: rank 0 runs on A (n1), rank 2 on B (n2)\n");
+    free(text);
+}
+
 /* Five seeds of two learning rates: 0.001 reads 90 .. 94 %, 0.01 reads 80 .. 84 %. */
 static void put_sweep(const char *name, double accuracy, const char *rate) {
     char path[ROOM], text[TEXT];
@@ -394,6 +409,46 @@ static void unfinished_runs(void **state) {
     free(table);
 }
 
+/* A run that was stopped as asked says so at its end; the one that goes on from there counts. */
+static void stopped_runs(void **state) {
+    (void)state;
+    char text[3 * TEXT] = "";
+    append(text, sizeof text, run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    char *reason = strstr(text, "\"weights_hash\"");
+    strcpy(reason, "\"reason\":\"stopped\",\"x\":0}\n");
+    put("s/metrics.jsonl", text);
+    char *table = report("s", NULL);
+    assert_has(table, "     0           1\n");
+    free(table);
+    append(text, sizeof text, run_text(1, 64, 1, 2.0, 100, 0.9, "abc"));
+    put("s/metrics.jsonl", text);
+    table = report("s", NULL);
+    assert_has(table, "     1           0\n");
+    free(table);
+}
+
+/* What auto chose stands beside it. */
+static void chosen_strategy(void **state) {
+    (void)state;
+    dt_trial list[] = {{.experiments = 1,
+                        .strategy = "auto",
+                        .chosen = "hybrid",
+                        .ranks = 2,
+                        .threads = 1,
+                        .batch = 64,
+                        .images_per_s = 1}};
+    dt_trials trials = {.setup = json_object(), .list = list, .count = 1}, again = {0};
+    json_object_set_new(trials.setup, "event", json_string("setup"));
+    assert_ok(dt_trials_write(&trials, place("auto.jsonl")));
+    assert_ok(dt_trials_read(place("auto.jsonl"), &again));
+    assert_string_equal(again.list[0].chosen, "hybrid");
+    json_decref(trials.setup);
+    dt_trials_release(&again);
+    char *text = report("auto.jsonl", NULL);
+    assert_has(text, "  auto: hybrid  ");
+    free(text);
+}
+
 static void damaged_files(void **state) {
     (void)state;
     dt_records records = {0};
@@ -425,6 +480,48 @@ static void damaged_files(void **state) {
     dt_records_release(&records);
 }
 
+/* Lines that jansson takes and a table cannot. */
+static void damaged_trials(void **state) {
+    (void)state;
+    static const char *const changes[][3] = {
+        {"\"ranks\":2", "\"ranks\":0", "0 ranks"},
+        {"\"batch\":64", "\"batch\":-8", "batch -8"},
+        {"\"ranks\":2", "\"ranks\":\"2\"", "not a run of a scaling.jsonl"},
+        {"VALID", "GREAT", "state GREAT is none of"},
+        {"[\"strong\"]", "[17,null]", NULL},
+        {"setup", "seTup", "first line of a scaling.jsonl is its setup"},
+    };
+    const double speed[] = {100};
+    for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
+        char text[2 * TEXT] = "", whole[TEXT];
+        put_line("s.jsonl", speed, 1, "VALID");
+        FILE *file = fopen(place("s.jsonl"), "r");
+        assert_non_null(file);
+        whole[fread(whole, 1, sizeof whole - 1, file)] = '\0';
+        fclose(file);
+        char *spot = strstr(whole, changes[i][0]);
+        assert_non_null(spot);
+        *spot = '\0';
+        append(text, sizeof text, whole);
+        append(text, sizeof text, changes[i][1]);
+        append(text, sizeof text, spot + strlen(changes[i][0]));
+        put("s.jsonl", text);
+        dt_trials trials = {0};
+        if (changes[i][2])
+            assert_fails(dt_trials_read(place("s.jsonl"), &trials), DT_FILE, changes[i][2]);
+        else
+            assert_ok(dt_trials_read(place("s.jsonl"), &trials));
+        dt_trials_release(&trials);
+    }
+    put_scaling();
+    put("runs/0003/asked.json", "{\"ranks\":2,\"threads\":1}");
+    dt_trials trials;
+    assert_fails(dt_trials_gather(folder, &trials), DT_FILE, "0003/asked.json: batch is missing");
+    put_scaling();
+    put("setup.json", "{\"warmup\":-1}");
+    assert_fails(dt_trials_gather(folder, &trials), DT_FILE, "warmup is -1");
+}
+
 static void paths_that_do_not_fit(void **state) {
     (void)state;
     const double speeds[] = {1, 2};
@@ -449,10 +546,14 @@ int main(void) {
         TEST(scaling_files),
         TEST(weak_scaling),
         TEST(comparison_of_scaling),
+        TEST(mixed_processors),
         TEST(sweep_table),
         TEST(comparison_of_two_runs),
         TEST(unfinished_runs),
+        TEST(stopped_runs),
+        TEST(chosen_strategy),
         TEST(damaged_files),
+        TEST(damaged_trials),
         TEST(paths_that_do_not_fit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

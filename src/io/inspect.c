@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* A walk through all datasets of a file. */
+#include "dtrain/inspect.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/header.h"
+#include "io/tensors.h"
+
+/* A walk under way. */
+typedef struct walk {
+    const dt_library_file *file;
+    dt_group checksums;
+    dt_catalogue catalogue; /* names of tensors; empty for a file of another program */
+    dt_parameters parameters;
+    dt_inspection *made;
+    int room;
+    dt_status status;
+} walk;
+
+static const char *name_of_place(const walk *held, const char *place) {
+    for (int i = 0; i < held->catalogue.count; i++)
+        if (strcmp(held->catalogue.entries[i].place, place) == 0)
+            return held->catalogue.entries[i].label;
+    return "";
+}
+
+/* Two passes: the mean first, so that the squares do not cancel. */
+static void describe_values(const double *values, dt_inspected_tensor *tensor) {
+    double sum = 0.0, squares = 0.0;
+    int64_t finite = 0;
+    for (int64_t i = 0; i < tensor->count; i++) {
+        if (!isfinite(values[i]))
+            continue;
+        tensor->min = finite == 0 || values[i] < tensor->min ? values[i] : tensor->min;
+        tensor->max = finite == 0 || values[i] > tensor->max ? values[i] : tensor->max;
+        sum += values[i];
+        finite++;
+    }
+    tensor->not_finite = tensor->count - finite;
+    if (finite == 0)
+        return;
+    tensor->mean = sum / (double)finite;
+    for (int64_t i = 0; i < tensor->count; i++)
+        if (isfinite(values[i]))
+            squares += (values[i] - tensor->mean) * (values[i] - tensor->mean);
+    tensor->sd = sqrt(squares / (double)finite);
+}
+
+static dt_checksum_state judge(const walk *held, const char *place, const void *values, size_t bytes) {
+    bool known;
+    dt_status status = dt_checksum_check(&held->checksums, place, place, values, bytes, &known);
+    return dt_failed(&status) ? DT_CHECKSUM_FAILS : known ? DT_CHECKSUM_HOLDS : DT_CHECKSUM_NONE;
+}
+
+/* The largest dataset that is looked into; a damaged file may name any size. */
+static const int64_t count_limit = INT64_C(1) << 33;
+
+/* A checksum is one of the values as they are stored; the statistics want doubles. */
+static dt_status read_values(walk *held, hid_t dataset, hid_t type, dt_inspected_tensor *tensor) {
+    size_t size = H5Tget_size(type), count = (size_t)tensor->count;
+    void *values = calloc(count ? count : 1, size > sizeof(double) ? size : sizeof(double));
+    if (!values)
+        return dt_fail(DT_MEMORY, "%s: no memory for %s", held->file->path, tensor->place);
+    dt_status status = dt_ok();
+    if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
+        status = dt_library_failure(held->file->path, tensor->place);
+    } else {
+        tensor->checksum = judge(held, tensor->place, values, size * count);
+        if (H5Tconvert(type, H5T_NATIVE_DOUBLE, count, values, NULL, H5P_DEFAULT) < 0)
+            status = dt_library_failure(held->file->path, tensor->place);
+        else
+            describe_values(values, tensor);
+    }
+    free(values);
+    return status;
+}
+
+static dt_status set_shape(const walk *held, hid_t dataset, dt_inspected_tensor *tensor) {
+    hsize_t dims[H5S_MAX_RANK];
+    hid_t space = H5Dget_space(dataset);
+    dt_status status = dt_ok();
+    tensor->rank = space < 0 ? -1 : H5Sget_simple_extent_dims(space, dims, NULL);
+    tensor->count = space < 0 ? -1 : H5Sget_simple_extent_npoints(space);
+    if (tensor->rank < 0 || tensor->count < 0)
+        status = dt_library_failure(held->file->path, tensor->place);
+    else if (tensor->rank > DT_INSPECT_RANK || tensor->count > count_limit)
+        status = dt_fail(DT_FILE, "%s: %s has %d dimensions and %lld values, which is too much to look into",
+                         held->file->path, tensor->place, tensor->rank, (long long)tensor->count);
+    for (int i = 0; i < tensor->rank && !dt_failed(&status); i++)
+        tensor->dims[i] = (int64_t)dims[i];
+    dt_library_close(space, H5Sclose, held->file->path, &status);
+    return status;
+}
+
+/* Texts are no tensors. */
+static dt_status inspect_dataset(walk *held, hid_t dataset, dt_inspected_tensor *tensor, bool *numbers) {
+    hid_t stored = H5Dget_type(dataset);
+    hid_t type = stored < 0 ? stored : H5Tget_native_type(stored, H5T_DIR_ASCEND);
+    H5T_class_t class = type < 0 ? H5T_NO_CLASS : H5Tget_class(type);
+    dt_status status = dt_ok();
+    *numbers = class == H5T_FLOAT || class == H5T_INTEGER;
+    if (*numbers) {
+        tensor->address = H5Dget_offset(dataset);
+        status = set_shape(held, dataset, tensor);
+        if (!dt_failed(&status))
+            status = read_values(held, dataset, type, tensor);
+    }
+    dt_library_close(type, H5Tclose, held->file->path, &status);
+    dt_library_close(stored, H5Tclose, held->file->path, &status);
+    return status;
+}
+
+static dt_status append(walk *held, const dt_inspected_tensor *tensor) {
+    dt_inspection *made = held->made;
+    if (made->count == held->room) {
+        int room = 2 * held->room + 64;
+        dt_inspected_tensor *tensors = realloc(made->tensors, (size_t)room * sizeof *tensors);
+        if (!tensors)
+            return dt_fail(DT_MEMORY, "%s: no memory for its list of tensors", held->file->path);
+        made->tensors = tensors;
+        held->room = room;
+    }
+    made->failures += tensor->checksum == DT_CHECKSUM_FAILS;
+    made->tensors[made->count++] = *tensor;
+    return dt_ok();
+}
+
+static dt_status add_dataset(walk *held, const char *place) {
+    dt_inspected_tensor tensor = {.place = strdup(place)};
+    if (!tensor.place)
+        return dt_fail(DT_MEMORY, "%s: no memory for %s", held->file->path, place);
+    snprintf(tensor.name, sizeof tensor.name, "%s", name_of_place(held, place));
+    bool numbers = false;
+    hid_t dataset = H5Dopen2(held->file->handle, place, H5P_DEFAULT);
+    dt_status status = dataset < 0 ? dt_library_failure(held->file->path, place)
+                                   : inspect_dataset(held, dataset, &tensor, &numbers);
+    dt_library_close(dataset, H5Dclose, held->file->path, &status);
+    if (!dt_failed(&status) && numbers)
+        status = append(held, &tensor);
+    if (dt_failed(&status) || !numbers)
+        free(tensor.place);
+    return status;
+}
+
+/* Positive ends the visit. */
+static herr_t visit(hid_t root, const char *place, const H5O_info_t *info, void *context) {
+    (void)root;
+    walk *held = context;
+    if (info->type == H5O_TYPE_DATASET)
+        held->status = add_dataset(held, place);
+    return dt_failed(&held->status) ? 1 : 0;
+}
+
+static int by_address(const void *a, const void *b) {
+    const dt_inspected_tensor *left = a, *right = b;
+    return (left->address > right->address) - (left->address < right->address);
+}
+
+static dt_status visit_all(walk *held) {
+    dt_inspection *made = held->made;
+    herr_t ended = H5Ovisit2(held->file->handle, H5_INDEX_NAME, H5_ITER_NATIVE, visit, held, H5O_INFO_BASIC);
+    DT_TRY(held->status);
+    if (ended < 0)
+        return dt_library_failure(held->file->path, "its datasets cannot be listed");
+    if (made->count > 0)
+        qsort(made->tensors, (size_t)made->count, sizeof made->tensors[0], by_address);
+    return dt_ok();
+}
+
+/* A text whose checksum fails is not shown. */
+static void inspect_text(const dt_library_file *file, const char *place, char **text,
+                         dt_checksum_state *state, dt_inspection *made) {
+    dt_status status = dt_tensors_read_text(file, place, text);
+    *state = dt_failed(&status) ? DT_CHECKSUM_FAILS : DT_CHECKSUM_HOLDS;
+    made->failures += dt_failed(&status);
+}
+
+static dt_status inspect_header(walk *held, const dt_group *group) {
+    dt_inspection *made = held->made;
+    DT_TRY(dt_attribute_read(group, "format_version", H5T_INTEGER, H5T_NATIVE_INT, &made->format));
+    DT_TRY(dt_attribute_read_text(group, "program", made->program, sizeof made->program));
+    DT_TRY(dt_header_read_network(group, &made->network));
+    dt_network network = dt_network_build(made->network);
+    held->parameters = dt_parameters_layout(&network);
+    dt_catalogue_add_network(&held->catalogue, &held->parameters, NULL, NULL);
+    dt_catalogue_add_adam(&held->catalogue, &held->parameters, NULL, NULL);
+    made->kind = DT_FILE_WEIGHTS;
+    if (!dt_header_has_position(group))
+        return dt_ok();
+    made->kind = DT_FILE_CHECKPOINT;
+    DT_TRY(dt_header_read_position(group, &made->position));
+    inspect_text(held->file, dt_header_options, &made->options, &made->options_state, made);
+    inspect_text(held->file, dt_header_history, &made->history, &made->history_state, made);
+    return dt_ok();
+}
+
+static bool has(const dt_library_file *file, const char *name) {
+    return H5Lexists(file->handle, name, H5P_DEFAULT) > 0;
+}
+
+static dt_status inspect_kind(walk *held) {
+    dt_group group;
+    held->made->kind = has(held->file, "layers")          ? DT_FILE_KERAS_WEIGHTS
+                       : has(held->file, "model_weights") ? DT_FILE_KERAS_MODEL
+                                                          : DT_FILE_OTHER;
+    if (!dt_header_exists(held->file))
+        return dt_ok();
+    DT_TRY(dt_header_open(held->file, &group));
+    dt_status status = inspect_header(held, &group);
+    dt_library_close(group.handle, H5Gclose, held->file->path, &status);
+    return status;
+}
+
+static dt_status inspect_open_file(const dt_library_file *file, dt_inspection *made) {
+    walk held = {.file = file, .made = made};
+    hsize_t bytes;
+    if (H5Fget_filesize(file->handle, &bytes) < 0)
+        return dt_library_failure(file->path, "its length cannot be found");
+    made->bytes = bytes;
+    made->sealed = file->sealed;
+    DT_TRY(inspect_kind(&held));
+    DT_TRY(dt_checksums_open(file, &held.checksums));
+    dt_status status = visit_all(&held);
+    dt_library_close(held.checksums.handle, H5Gclose, file->path, &status);
+    return status;
+}
+
+dt_status dt_inspect_file(const char *path, dt_inspection *inspection) {
+    dt_library_file file;
+    *inspection = (dt_inspection){.kind = DT_FILE_OTHER};
+    dt_library_voice voice = dt_library_silence();
+    dt_status status = dt_library_open(path, &file);
+    if (!dt_failed(&status)) {
+        status = inspect_open_file(&file, inspection);
+        dt_library_close(file.handle, H5Fclose, path, &status);
+    }
+    dt_library_restore(voice);
+    if (dt_failed(&status))
+        dt_inspection_release(inspection);
+    return status;
+}
+
+void dt_inspection_release(dt_inspection *inspection) {
+    for (int i = 0; i < inspection->count; i++)
+        free(inspection->tensors[i].place);
+    free(inspection->tensors);
+    free(inspection->options);
+    free(inspection->history);
+    *inspection = (dt_inspection){.kind = DT_FILE_OTHER};
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Signals that ask a run to save and leave: SIGTERM, SIGINT, SIGUSR1, SIGUSR2. A handler only takes note; a
+ * second SIGINT ends the process at once, with exit code 130. Of this process; main thread only. */
+#ifndef DTRAIN_TRAIN_SIGNALS_H
+#define DTRAIN_TRAIN_SIGNALS_H
+
+#include <pthread.h>
+
+/* From now on the signals are noted. Forgets what was noted before. */
+void dt_signals_install(void);
+
+/* Gives the signals back what they did before dt_signals_install. */
+void dt_signals_restore(void);
+
+/* The first one that came, or 0. */
+int dt_signals_caught(void);
+
+/* "SIGTERM"; "no signal" for 0. */
+const char *dt_signals_name(int number);
+
+/* pthread_create of a thread that no signal interrupts: they go to the main thread. Returns an errno, 0 for
+ * success. */
+int dt_signals_start_thread(pthread_t *thread, void *(*run)(void *context), void *context);
+
+#endif

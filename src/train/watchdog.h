@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Ends a run in which nobody gets on any more: a rank that was stopped or hangs lets all others wait for
+ * ever.
+ *
+ * Every rank notes what it does in a block of memory that its node shares; a thread on every rank watches the
+ * whole node. When no rank of the node has noted anything for the timeout, the lowest of them that still runs
+ * says what they wait for and who is missing, and all leave with exit code DT_STALLED. Time in which the
+ * whole node was suspended does not count. */
+#ifndef DTRAIN_TRAIN_WATCHDOG_H
+#define DTRAIN_TRAIN_WATCHDOG_H
+
+#include "dtrain/comm.h"
+#include "dtrain/model.h"
+
+/* What a rank is doing. */
+typedef enum dt_activity {
+    DT_ACTIVITY_COMPUTE,    /* passes, Adam */
+    DT_ACTIVITY_STATISTICS, /* these four wait for other ranks */
+    DT_ACTIVITY_TOTALS,
+    DT_ACTIVITY_GRADIENTS, /* or for weights */
+    DT_ACTIVITY_ACTIVATIONS,
+    DT_ACTIVITY_EVALUATE,
+    DT_ACTIVITY_FILES, /* saves or loads, or waits for rank 0 to: may take as long as the disk takes */
+    DT_ACTIVITIES
+} dt_activity;
+
+typedef struct dt_watchdog dt_watchdog;
+
+/* timeout: seconds; 0, or a run of one rank: nothing is watched. Collective. Errors, agreed on: DT_MEMORY,
+ * DT_MACHINE. */
+dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog);
+
+/* Collective. NULL is fine. */
+void dt_watchdog_destroy(dt_watchdog *watchdog);
+
+/* Notes that this rank got on. Local, main thread; costs next to nothing. */
+void dt_watchdog_note(dt_watchdog *watchdog, dt_activity activity, int64_t step);
+
+/* The same exchange, each call of it noted as an activity of the step noted last. `exchange` is borrowed and
+ * must outlive the result. */
+dt_exchange dt_watchdog_wrap(dt_watchdog *watchdog, const dt_exchange *exchange);
+
+#endif

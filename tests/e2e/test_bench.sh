@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# The benchmarks run, refuse what they do not know, and bench/kernels finds every kernel near its plain twin.
+# Usage: test_bench.sh FOLDER MPIEXEC
+set -euo pipefail
+folder=$1
+mpiexec=$2
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+
+fail() {
+  echo "FAILED: $*"
+  tail -n 5 "$output"
+  exit 1
+}
+
+refuse() { # message, command...
+  local message=$1
+  shift
+  if "$@" >"$output" 2>&1; then fail "accepted: $*"; fi
+  grep -qF -- "$message" "$output" || fail "no '$message': $*"
+}
+
+refuse "no such mode: trian" "$folder/step" --mode trian
+refuse "methods: 'fast' is not allowed" "$folder/step" --methods fast,fast,fast,fast,fast
+refuse "not a number above 0" "$folder/step" --width 0
+refuse "no such instruction set: sse9" "$folder/kernels" --isa sse9
+refuse "not a whole number from 1 to 4096: 0" "$folder/kernels" --batch 64,0
+
+for mode in train infer; do
+  "$mpiexec" -np 2 --bind-to none "$folder/step" --mode "$mode" --width 0.05 --batch 32 --steps 2 --rounds 1 --warmup 1 \
+    --threads 1 --json >"$output" 2>&1 || fail "step --mode $mode"
+  grep -qE "^\{\"images_per_s\":[0-9.]+,.*\"ranks\":2,\"batch\":32,\"mode\":\"$mode\",.*\}$" "$output" || fail "step's JSON"
+done
+
+# 5 convolutions with 11 methods by 3 calls, 3 dense layers by 4, and the passes over memory; errors of sums in float.
+"$folder/kernels" --width 0.05 --batch 1,9 --repeats 1 --threads 2 --json --isa all >"$output" 2>&1 || fail "kernels"
+for isa in $(grep '"event":"machine"' "$output" | sed -E 's/.*"isa":"([a-z0-9_]*)".*/\1/'); do
+  rows=$(grep '"event":"kernel"' "$output" | grep -c "\"isa\":\"$isa\"")
+  [ "$rows" -eq 167 ] || fail "$isa has $rows rows"
+done
+worst=$(sed -nE 's/.*"error":([0-9.e+-]*).*/\1/p' "$output" | sort -g | tail -n 1)
+awk -v worst="$worst" 'BEGIN { exit !(worst > 0 && worst < 1e-5) }' || fail "the largest error is $worst"
+if grep -qE ':-?(nan|inf)' "$output"; then fail "not a number"; fi
+"$folder/kernels" --width 0.05 --kernel fc1.update --repeats 1 >"$output" 2>&1 || fail "kernels --kernel"
+[ "$(wc -l <"$output")" -eq 3 ] || fail "--kernel does not filter"
+echo "benchmarks as expected"

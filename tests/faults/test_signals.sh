@@ -1,0 +1,86 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# test_signals.sh DTRAIN: runs that are asked to stop save, say so in one line, and leave with exit code 75; resumed, they
+# end as if nothing had happened.
+# shellcheck disable=SC2154 # dtrain, folder, code and launcher are set in common.sh
+. "$(dirname "$0")/common.sh"
+options=(--epochs 5 --checkpoint-every none)
+
+run 1 "$folder/whole.log" "${options[@]}" --out "$folder/whole"
+expected=$(result "$folder/whole")
+
+# stopped LOG REASON: the words and the code of a run that was stopped.
+stopped() {
+    [ "$code" -eq 75 ] || fail "exit code $code, not 75: $(cat "$1")"
+    [ "$(grep -c 'stopped as asked' "$1")" -eq 1 ] || fail "not one line says that it stopped: $(cat "$1")"
+    expect "$1" "^stopped as asked \($2\) in epoch [0-9]+ after step [0-9]+: state saved in .*/step-[0-9]+.weights.h5, start again with --resume"
+    ! grep -q 'dtrain: error' "$1" || fail "an error: $(cat "$1")"
+}
+
+# 1. Every signal, to a single rank of three, each another one; --resume on another number of ranks every time.
+place=0
+for signal in TERM INT USR1 USR2; do
+    launch 3 "$folder/log" "${options[@]}" --out "$folder/run" --resume
+    await_line "$folder/log" '^start:'
+    mapfile -t processes < <(ranks)
+    kill -"$signal" "${processes[place % 3]}"
+    finish 30
+    stopped "$folder/log" "SIG$signal at rank [0-2]"
+    place=$((place + 1))
+done
+run 2 "$folder/log" "${options[@]}" --out "$folder/run" --resume
+[ "$code" -eq 0 ] || fail "the end: exit code $code: $(cat "$folder/log")"
+[ "$(result "$folder/run")" = "$expected" ] || fail "stopped and resumed: $(result "$folder/run")"
+
+# 2. To mpirun itself: SIGUSR1 goes to all ranks. After SIGTERM it gives the ranks a second; whether or not that is
+#    enough to save, nothing is lost that was saved before.
+launch 2 "$folder/log" --epochs 100000 --checkpoint-every 1epoch --out "$folder/launcher"
+await_line "$folder/log" '^checkpoint:'
+kill -USR1 "$launcher"
+finish 30
+stopped "$folder/log" 'SIGUSR1 at rank 0'
+launch 2 "$folder/log" --epochs 100000 --checkpoint-every 1epoch --out "$folder/launcher" --resume
+await_line "$folder/log" '^checkpoint:'
+kill -TERM "$launcher"
+finish 30
+[ "$code" -ne 0 ] || fail "exit code 0 after SIGTERM to mpirun: $(cat "$folder/log")"
+saved=$(sed -nE 's/^checkpoint: .*step-0*([0-9]+)\..*/\1/p' "$folder/log" | tail -n 1)
+run 1 "$folder/log" --max-steps $((saved + 20)) --epochs 100000 --out "$folder/launcher" --resume
+[ "$code" -eq 0 ] || fail "after SIGTERM to mpirun: $(cat "$folder/log")"
+step=$(sed -nE 's/^resumed: .* step ([0-9]+)$/\1/p' "$folder/log")
+[ "${step:-0}" -ge "$saved" ] || fail "step $saved was saved, step ${step:-none} resumed: $(cat "$folder/log")"
+
+# 3. A second SIGINT leaves at once: the rank does not reach the end of its step, because another is stopped.
+launch 2 "$folder/log" "${options[@]}" --epochs 100000 --out "$folder/twice"
+await_line "$folder/log" '^epoch 1/'
+mapfile -t processes < <(ranks)
+kill -STOP "${processes[1]}"
+kill -INT "${processes[0]}"
+sleep 0.3
+! gone "${processes[0]}" || fail "one SIGINT ended a rank at once"
+kill -INT "${processes[0]}"
+finish 10
+[ "$code" -eq 130 ] || fail "second SIGINT: exit code $code: $(cat "$folder/log")"
+expect "$folder/log" 'second SIGINT: leaving at once'
+
+# 4. --max-time: the same by itself, and in time.
+SECONDS=0
+run 2 "$folder/log" --epochs 100000 --out "$folder/time" --max-time 4s
+stopped "$folder/log" --max-time
+[ "$SECONDS" -le 8 ] || fail "--max-time 4s took $SECONDS s"
+run 1 "$folder/log" --epochs 100000 --out "$folder/time" --resume --max-time 4s
+stopped "$folder/log" --max-time
+expect "$folder/log" '^resumed: '
+
+# 5. During an evaluation: noticed between its calls, and the epoch is evaluated when the run goes on.
+evaluation=(--data synthetic:60000 --validation 59900 --test-limit 16 --epochs 1)
+launch 2 "$folder/log" "${evaluation[@]}" --out "$folder/evaluation"
+await_line "$folder/log" '^start:'
+sleep 1
+kill -USR2 "$launcher"
+finish 30
+stopped "$folder/log" 'SIGUSR2 at rank 0'
+run 1 "$folder/log" "${evaluation[@]}" --out "$folder/evaluation" --resume
+[ "$code" -eq 0 ] || fail "resumed in an evaluation: $(cat "$folder/log")"
+expect "$folder/log" '^epoch 1/1 '
+echo "all signals as they should be"

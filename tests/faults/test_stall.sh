@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSD-3-Clause
+# test_stall.sh DTRAIN: ranks that are lost. Killed: all leave, and a message names the rank. Stopped, so that the others
+# would wait for ever: exit code 76, and a message says who is missing and what the others wait for.
+# shellcheck disable=SC2154 # dtrain, folder, code and launcher are set in common.sh
+. "$(dirname "$0")/common.sh"
+options=(--epochs 100000 --checkpoint-every 20steps --stall-timeout 2)
+
+# 1. Killed, in turn each of 2, 3 and 4 ranks' last one.
+for count in 2 3 4; do
+    launch "$count" "$folder/log" "${options[@]}" --out "$folder/killed" --resume
+    await_line "$folder/log" '^checkpoint:'
+    mapfile -t processes < <(ranks)
+    kill -KILL "${processes[count - 1]}"
+    finish 10
+    [ "$code" -eq 137 ] || fail "killed: exit code $code: $(cat "$folder/log")"
+    expect "$folder/log" "process rank $((count - 1)) .*exited on signal 9"
+done
+
+# 2. Stopped: another one each time.
+for place in 0 2; do
+    launch 3 "$folder/log" "${options[@]}" --out "$folder/killed" --resume
+    await_line "$folder/log" '^checkpoint:'
+    mapfile -t processes < <(ranks)
+    kill -STOP "${processes[place]}"
+    finish 15
+    [ "$code" -eq 76 ] || fail "stopped: exit code $code: $(cat "$folder/log")"
+    expect "$folder/log" "dtrain: error: stalled: no rank on .* got on for 2 s .*rank $place \(process ${processes[place]}\) is missing: its process has not run for"
+    expect "$folder/log" 'rank 1 \(process [0-9]+\) waits for .* in step [0-9]+'
+    [ "$(grep -c 'dtrain: error' "$folder/log")" -eq 1 ] || fail "not one message: $(cat "$folder/log")"
+done
+run 1 "$folder/log" --epochs 1 --out "$folder/killed" --resume
+[ "$code" -eq 0 ] || fail "the checkpoints: $(cat "$folder/log")"
+
+# 3. On nodes of one rank each: the others see that it is nobody of theirs.
+export DTRAIN_NODE_RANKS=1
+launch 2 "$folder/log" "${options[@]}" --out "$folder/nodes"
+await_line "$folder/log" '^checkpoint:'
+mapfile -t processes < <(ranks)
+kill -STOP "${processes[1]}"
+finish 15
+[ "$code" -eq 76 ] || fail "nodes: exit code $code: $(cat "$folder/log")"
+expect "$folder/log" 'rank 0 .* waits for .*; nobody is missing here: look at the other nodes'
+unset DTRAIN_NODE_RANKS
+
+# 4. A run that was suspended as a whole for longer than the timeout goes on.
+launch 2 "$folder/log" "${options[@]}" --out "$folder/suspended"
+await_line "$folder/log" '^checkpoint:'
+mapfile -t processes < <(ranks)
+kill -STOP "${processes[@]}"
+sleep 3
+kill -CONT "${processes[@]}"
+sleep 1
+kill -USR1 "$launcher"
+finish 15
+[ "$code" -eq 75 ] || fail "suspended: exit code $code: $(cat "$folder/log")"
+echo "all losses noticed"
