@@ -52,6 +52,10 @@ dt_status dt_comm_agree(dt_comm *comm, dt_status mine);
 void dt_comm_sum_i64(dt_comm *comm, int64_t *values, int count);
 void dt_comm_sum_f64(dt_comm *comm, double *values, int count);
 
+/* In-place sum by one blocking call of the library, in its own order: to compare with, not to train with.
+ * Collective. */
+void dt_comm_sum_f32_at_once(dt_comm *comm, float *values, int count);
+
 /* In-place maximum. Collective. */
 void dt_comm_max_f64(dt_comm *comm, double *values, int count);
 

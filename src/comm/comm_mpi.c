@@ -286,6 +286,10 @@ void dt_comm_sum_f64(dt_comm *comm, double *values, int count) {
     reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_SUM);
 }
 
+void dt_comm_sum_f32_at_once(dt_comm *comm, float *values, int count) {
+    CHECK(comm, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_FLOAT, MPI_SUM, comm->world));
+}
+
 void dt_comm_max_f64(dt_comm *comm, double *values, int count) {
     reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_MAX);
 }

@@ -91,19 +91,33 @@ static int next_number(const char **list) {
     return (int)value;
 }
 
+static dt_status check_list(const char *list) {
+    const char *rest = list;
+    int ranks = next_number(&rest);
+    while (ranks > 0)
+        ranks = next_number(&rest);
+    return ranks == 0
+               ? dt_ok()
+               : dt_fail(DT_USAGE,
+                         "--ranks %.200s: numbers of ranks from 1 to 65536 with commas between them", list);
+}
+
+/* Ranks of a node: what was asked for; else on a named link one; else as they run here. */
+static int ranks_of_node(const dt_options *options, const dt_comm *comm, int ranks) {
+    int node_ranks = options->node_ranks > 0 ? options->node_ranks : dt_comm_node_size(comm);
+    if (options->node_ranks == 0 && dt_comm_nodes(comm) == 1)
+        node_ranks = options->link_gbits > 0.0 ? 1 : ranks;
+    return node_ranks < ranks ? node_ranks : ranks;
+}
+
 static dt_status plan_all(const dt_options *options, dt_comm *comm, dt_kernels *kernels) {
     dt_network network = dt_network_build(options->network);
     char own[16];
     snprintf(own, sizeof own, "%d", dt_comm_size(comm));
     const char *list = options->plan_ranks ? options->plan_ranks : own;
-    for (int ranks = next_number(&list); ranks != 0; ranks = next_number(&list)) {
-        if (ranks < 0)
-            return dt_fail(DT_USAGE, "--ranks %s: numbers of ranks from 1 to 65536 with commas between them",
-                           options->plan_ranks);
-        int node_ranks = options->node_ranks > 0 ? options->node_ranks : dt_comm_node_size(comm);
-        if (options->node_ranks == 0 && dt_comm_nodes(comm) == 1)
-            node_ranks = options->link_gbits > 0.0 ? 1 : ranks;
-        dt_plan_setup setup = {&network, options->batch, ranks, node_ranks < ranks ? node_ranks : ranks};
+    DT_TRY(check_list(list));
+    for (int ranks = next_number(&list); ranks > 0; ranks = next_number(&list)) {
+        dt_plan_setup setup = {&network, options->batch, ranks, ranks_of_node(options, comm, ranks)};
         dt_planning planning;
         DT_TRY(dt_planning_measure(comm, kernels, setup, options->link_gbits, options->link_us, &planning));
         dt_planning_print(&planning);

@@ -10,6 +10,7 @@
 
 #include "dtrain/hash.h"
 #include "dtrain/memory.h"
+#include "dtrain/plan.h"
 #include "dtrain/strategy.h"
 #include "parallel/strategy_ops.h"
 
@@ -192,11 +193,27 @@ static void release_copies(state_copy states[STEPS]) {
         dt_slab_release(&states[step].memory);
 }
 
+/* A step with pieces of the ordinary size sends what the plan says, to the byte. */
+static void run_counted_step(side *s, dt_strategy_kind kind, int step) {
+    dt_traffic before = dt_comm_traffic(comm);
+    run_step(s, step);
+    dt_strategy_gather(s->strategy);
+    double sent = (double)(dt_comm_traffic(comm).sent - before.sent);
+    double expected = dt_plan_bytes(kind, dt_model_network(s->model), batches[step], dt_comm_size(comm),
+                                    dt_comm_rank(comm));
+    if (sent != expected)
+        fail_msg("%s, batch %d, rank %d of %d: %.0f bytes sent, %.0f planned", dt_strategy_name(kind),
+                 batches[step], dt_comm_rank(comm), dt_comm_size(comm), sent, expected);
+}
+
 static void check_strategy(const dt_network *network, dt_strategy_kind kind, dt_engine engine, int threads,
                            size_t piece_floats, const int64_t losses[STEPS], const state_copy *states) {
     side s = open_side(network, kind, engine, threads, piece_floats);
     for (int step = 0; step < STEPS; step++) {
-        run_step(&s, step);
+        if (piece_floats == DT_PIECE_FLOATS)
+            run_counted_step(&s, kind, step);
+        else
+            run_step(&s, step);
         assert_int_equal(s.losses[step], losses[step]);
         /* Not behind every step: the next one must also get its weights without being asked to gather. */
         if (step % 2 == 0)
