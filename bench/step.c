@@ -12,13 +12,14 @@
 #include "dtrain/probe.h"
 #include "dtrain/strategy.h"
 
-enum { PIXELS = 784, KEY_JSON = 256, KEY_ISA, KEY_MODE, KEY_ENGINE, KEY_METHODS };
+enum { PIXELS = 784, KEY_JSON = 256, KEY_ISA, KEY_MODE, KEY_ENGINE, KEY_METHODS, KEY_STRATEGY };
 
 typedef struct step_options {
     int batch, steps, warmup, threads, rounds;
     bool json, infer;
     dt_isa isa;
     dt_engine engine;
+    dt_strategy_kind strategy;
     dt_methods methods;
     double width;
 } step_options;
@@ -50,6 +51,7 @@ static const struct argp_option option_table[] = {
     {"engine", KEY_ENGINE, "NAME", 0, "auto, direct, blas or reference (default: auto)", 0},
     {"methods", KEY_METHODS, "LIST", 0,
      "of the five convolutions, as dtrain's (default: the engine's choice)", 0},
+    {"strategy", KEY_STRATEGY, "NAME", 0, "allreduce, sharded or hybrid (default: allreduce)", 0},
     {"json", KEY_JSON, NULL, 0, "print one JSON object alone", 0},
     {0},
 };
@@ -70,6 +72,10 @@ static const char *isa_name(int isa) {
 
 static const char *engine_name(int engine) {
     return dt_engine_name((dt_engine)engine);
+}
+
+static const char *strategy_name(int strategy) {
+    return dt_strategy_name((dt_strategy_kind)strategy);
 }
 
 static int whole(struct argp_state *state, const char *text, int least) {
@@ -121,6 +127,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options->isa = (dt_isa)named(state, text, isa_name, DT_ISA_BEST);
     else if (key == KEY_ENGINE)
         options->engine = (dt_engine)named(state, text, engine_name, DT_ENGINE_REFERENCE + 1);
+    else if (key == KEY_STRATEGY)
+        options->strategy = (dt_strategy_kind)named(state, text, strategy_name, DT_STRATEGY_HYBRID + 1);
     else if (key == KEY_MODE)
         options->infer = read_mode(state, text);
     else if (key == KEY_METHODS)
@@ -152,13 +160,15 @@ static void *allocate(const step_bench *bench, size_t bytes) {
 static void fill_batch(step_bench *bench, int samples) {
     bench->x = allocate(bench, (size_t)samples * PIXELS * sizeof(float));
     bench->labels = allocate(bench, (size_t)samples);
-    bench->samples = allocate(bench, (size_t)samples * sizeof(int));
+    int numbers = bench->options.batch + samples;
+    bench->samples = allocate(bench, (size_t)numbers * sizeof(int));
+    for (int i = 0; i < numbers; i++)
+        bench->samples[i] = i;
     for (int i = 0; i < samples; i++) {
         for (int pixel = 0; pixel < PIXELS; pixel++)
             bench->x[i * PIXELS + pixel] = dt_random_unit(
                 dt_random_draw(1, DT_PURPOSE_DIGITS, (uint32_t)i, (uint32_t)pixel, 0, 0).word[0]);
         bench->labels[i] = (uint8_t)(i % 10);
-        bench->samples[i] = i;
     }
 }
 
@@ -182,6 +192,8 @@ static void set_up(step_bench *bench) {
                              .roots = options->infer ? 0 : dt_strategy_roots(options->batch, ranks),
                              .seed = 1,
                              .methods = options->methods};
+    if (!options->infer)
+        model.split = dt_strategy_split(options->strategy, bench->comm, options->batch);
     need(bench, dt_model_create(&model, &bench->model));
     dt_model_set_phases(bench->model, &bench->phases);
     dt_parameters_init(dt_model_parameters(bench->model), 1, dt_model_weights(bench->model),
@@ -189,7 +201,8 @@ static void set_up(step_bench *bench) {
     fill_batch(bench, samples);
     if (options->infer)
         return;
-    dt_strategy_config strategy = {.comm = bench->comm,
+    dt_strategy_config strategy = {.kind = options->strategy,
+                                   .comm = bench->comm,
                                    .model = bench->model,
                                    .kernels = bench->kernels,
                                    .batch = options->batch,
@@ -199,7 +212,7 @@ static void set_up(step_bench *bench) {
 
 static void train_step(step_bench *bench) {
     dt_share share = dt_strategy_begin(bench->strategy, bench->options.batch);
-    dt_batch batch = {share, bench->x, bench->labels, bench->samples, 1};
+    dt_batch batch = {share, bench->x, bench->labels, bench->samples + share.first_sample, 1, bench->samples};
     dt_totals totals;
     dt_model_train(bench->model, &batch, dt_strategy_exchange(bench->strategy), &totals);
     double moment = dt_timer_now();

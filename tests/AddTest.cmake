@@ -9,6 +9,7 @@ set(DT_TEST_ENVIRONMENT
   "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
   "OMPI_MCA_rmaps_base_oversubscribe=1"
   "OMPI_MCA_mpi_yield_when_idle=1"
+  "OMP_WAIT_POLICY=passive"
   "DT_TEST_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
 
 # dt_add_test(LABEL NAME SOURCES file... [USES target...] [RANKS n...] [TIMEOUT seconds] [ARGUMENTS text...])

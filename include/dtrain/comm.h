@@ -52,6 +52,10 @@ dt_status dt_comm_agree(dt_comm *comm, dt_status mine);
 void dt_comm_sum_i64(dt_comm *comm, int64_t *values, int count);
 void dt_comm_sum_f64(dt_comm *comm, double *values, int count);
 
+/* In-place sum by one blocking call of the library, in its own order: to compare with, not to train with.
+ * Collective. */
+void dt_comm_sum_f32_at_once(dt_comm *comm, float *values, int count);
+
 /* In-place maximum. Collective. */
 void dt_comm_max_f64(dt_comm *comm, double *values, int count);
 
@@ -93,9 +97,11 @@ bool dt_transfers_test(dt_transfers *transfers);
 /* Returns when all are done. */
 void dt_transfers_wait(dt_transfers *transfers);
 
-/* Bytes sent and received by transfers of this process since the start. Local. */
+/* Bytes sent and received by transfers of this process since the start, and the seconds during which at least
+ * one of its sets was not done. Local. */
 typedef struct dt_traffic {
     uint64_t sent, received;
+    double seconds;
 } dt_traffic;
 dt_traffic dt_comm_traffic(const dt_comm *comm);
 

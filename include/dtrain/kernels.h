@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dtrain/blocks.h"
 #include "dtrain/leaves.h"
 #include "dtrain/random.h"
 #include "dtrain/status.h"
@@ -137,9 +138,15 @@ void dt_relu_backward(dt_kernels *kernels, size_t count, float scale, const floa
 void dt_dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,
                       const float *weights, const float *bias, bool relu, float *y);
 
-/* dx = dz * weights^T. dz [rows][out], dx [rows][in]. */
+/* dx = dz * weights^T, summed over the units in the order of blocks.h. dz [rows][out], dx [rows][in]. */
 void dt_dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
                             const float *weights, float *dx);
+
+/* The same for a share of a layer's units (dt_blocks_share): shape.out is the share's number of units,
+ * weights [in][out] are their columns, dz [rows][out]. Stores (not adds) one array [rows][in] for each root
+ * of the share; none for a share without units. */
+void dt_dense_backward_data_share(dt_kernels *kernels, dt_dense_shape shape, dt_share units, int rows,
+                                  const float *dz, const float *weights, dt_root_sink dx);
 
 /* dweights = x^T * dz, dbias = column sums of dz; as dt_convolve_backward_weights. dweights.base NULL: dbias
  * alone. */
@@ -154,7 +161,8 @@ typedef struct dt_dropout_key {
     uint64_t seed;
     uint32_t layer;
     uint32_t epoch;
-    float rate; /* 0 <= rate < 1 */
+    float rate;     /* 0 <= rate < 1 */
+    int first_unit; /* what column 0 of y is, a multiple of 16: y may be a part of the layer's units */
 } dt_dropout_key;
 void dt_dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, int units,
                         const int *samples_of_rows, float *y);

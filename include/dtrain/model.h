@@ -13,21 +13,43 @@
 #include "dtrain/methods.h"
 #include "dtrain/network.h"
 #include "dtrain/parameters.h"
+#include "dtrain/split.h"
 #include "dtrain/timer.h"
 
 typedef struct dt_model dt_model;
 
-/* How a pass reaches the other ranks. All three are called on all ranks in the same order, ranks without
+/* How an activation of a split layer, or its gradient, lies on the ranks. */
+typedef enum dt_form {
+    DT_FORM_SAMPLES, /* the rank's samples, all units */
+    DT_FORM_UNITS,   /* all samples, the rank's units (dt_blocks_share) */
+    DT_FORM_WHOLE,   /* all samples, all units, on every rank */
+    DT_FORM_PARTIAL  /* all samples, all units, to be summed: an array for each root of the rank's share of
+                        the units of the layer behind */
+} dt_form;
+
+/* From one form to another: arrays [samples][units] of the global batch of the step. Partial arrays are
+ * dt_align_floats(largest batch * units) apart. */
+typedef struct dt_reshape {
+    dt_form from, to;
+    int units;
+    int summed_units; /* DT_FORM_PARTIAL: units of the layer that is summed over; else 0 */
+} dt_reshape;
+
+/* How a pass reaches the other ranks. All are called on all ranks in the same order, ranks without
  * samples included. */
 typedef struct dt_exchange {
     void *context;
     /* sums[i] = the sum over all leaves of the global batch of partials[leaf][i], i < width, in the order of
      * the leaves, from this rank's leaves `partials` [leaves of the share][width]. Collective. */
     void (*combine)(void *context, const double *partials, int width, double *sums);
+    /* parameters.tensors[tensor] is about to be read: returns when it is complete. NULL: it always is. */
+    void (*weights_needed)(void *context, int tensor);
     /* The gradient of parameters.tensors[tensor] is complete in all roots of the share. Local. */
     void (*gradient_ready)(void *context, int tensor);
     /* A moment between two kernels at which messages may be moved along. Local. */
     void (*progress)(void *context);
+    /* Brings `source` into another form; only for a model that is split, else it may be NULL. Collective. */
+    void (*reshape)(void *context, dt_reshape shape, const float *source, float *target);
     /* The gradients of the dense layers' kernels are not stored (nine tenths of all): the share is the whole
      * batch, and dt_model_update_dense is called after the pass. */
     bool defers_dense;
@@ -49,10 +71,11 @@ dt_totals dt_totals_add(dt_totals a, dt_totals b);
 /* This rank's part of one global batch. */
 typedef struct dt_batch {
     dt_share share;
-    const float *x;        /* [share.samples][28][28][1] */
-    const uint8_t *labels; /* [share.samples] */
-    const int *samples;    /* [share.samples] numbers in the training set: keys of the dropout */
-    uint32_t epoch;        /* key of the dropout */
+    const float *x;           /* [share.samples][28][28][1] */
+    const uint8_t *labels;    /* [share.samples] */
+    const int *samples;       /* [share.samples] numbers in the training set: keys of the dropout */
+    uint32_t epoch;           /* key of the dropout */
+    const int *batch_samples; /* [share.batch] as `samples`, of the whole batch; for a split model alone */
 } dt_batch;
 
 typedef struct dt_model_config {
@@ -63,6 +86,7 @@ typedef struct dt_model_config {
     int roots;          /* the most roots of a share: gradient slabs; 0 for a model that does not train */
     uint64_t seed;      /* of the dropout */
     dt_methods methods; /* of the convolutions */
+    dt_split split;     /* training passes share the units of the hidden dense layers among the ranks */
 } dt_model_config;
 
 /* Takes all memory. Weights and states are zero until set (dt_parameters_init). Local. Errors: DT_MEMORY,
@@ -100,6 +124,19 @@ bool dt_model_dense_is_finite(dt_model *model, int tensor);
  * gradient of that pass. m and v lie as the weights do. Bits as if the gradients had been stored and
  * dt_adam_update called. Once for a pass, before the next pass of any kind. Local. */
 void dt_model_update_dense(dt_model *model, dt_adam_step step, float *m, float *v);
+
+/* A split model's own columns: where they lie, and their slab. They are what training passes use; the slab of
+ * dt_model_weights is what evaluation uses. Whoever owns the optimizer keeps both. */
+const dt_split_layout *dt_model_split_layout(const dt_model *model);
+float *dt_model_split_weights(dt_model *model);
+
+/* After a training pass of a split model: one Adam step on its own columns, with the gradient of that pass. m
+ * and v lie as dt_model_split_weights does. Local. */
+void dt_model_update_split(dt_model *model, dt_adam_step step, float *m, float *v);
+
+/* Whether this rank's columns of a split tensor have a finite gradient; kernels as
+ * dt_model_dense_is_finite. Local. */
+bool dt_model_split_is_finite(dt_model *model, int tensor);
 
 /* Forward with moving statistics, no dropout. Adds to totals. Local. */
 void dt_model_evaluate(dt_model *model, int samples, const float *x, const uint8_t *labels,

@@ -14,10 +14,19 @@
 #include "dtrain/model.h"
 
 typedef enum dt_strategy_kind {
-    DT_STRATEGY_ALLREDUCE /* every rank holds everything; gradients in pieces, last layer first, while
-                             backward goes on */
+    DT_STRATEGY_ALLREDUCE, /* every rank holds everything; gradients in pieces, last layer first, while
+                              backward goes on */
+    DT_STRATEGY_SHARDED,   /* each rank owns a part of the gradient's sum, of Adam's moments and of his step;
+                              the weights travel to all while the next forward pass goes on */
+    DT_STRATEGY_HYBRID,    /* the hidden dense layers are split by their units: activations travel, each rank
+                              computes and updates its columns; the rest as in sharded */
+    DT_STRATEGY_AUTO       /* as a wish: the fastest of the others by plan.h */
 } dt_strategy_kind;
 
+/* So many strategies there are, numbered from 0. */
+enum { DT_STRATEGIES = DT_STRATEGY_AUTO };
+
+/* "allreduce", "sharded", "hybrid", "auto". */
 const char *dt_strategy_name(dt_strategy_kind kind);
 
 typedef struct dt_strategy dt_strategy;
@@ -36,6 +45,12 @@ typedef struct dt_strategy_config {
     bool store_gradients; /* dt_model_gradients shall have all of them after the finish, on one rank too;
                              there the gradients of dense kernels go into the weights unstored otherwise */
 } dt_strategy_config;
+
+/* Whether a strategy can share a network among so many ranks. Errors: DT_USAGE. */
+dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks);
+
+/* dt_model_config.split for a strategy. On one rank every strategy is the same. */
+dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch);
 
 /* The most roots that any rank has for any global batch of 1 .. batch samples: dt_model_config.roots. */
 int dt_strategy_roots(int batch, int ranks);
@@ -57,8 +72,19 @@ void dt_strategy_finish(dt_strategy *strategy);
  * does. */
 int dt_strategy_first_not_finite(dt_strategy *strategy);
 
-/* Adam's step number `step` (from 1) on the weights. */
+/* Adam's step number `step` (from 1) on the weights. They need not be complete on all ranks before
+ * dt_strategy_gather returns; the next training pass waits for what it needs. */
 void dt_strategy_update(dt_strategy *strategy, int64_t step);
+
+/* Returns when the model's weights are complete on this rank: before an evaluation, or a look at them.
+ * Collective. */
+void dt_strategy_gather(dt_strategy *strategy);
+
+/* Compares what several ranks hold, weights, moving statistics, and of Adam's moments those that are not
+ * shared out, tensor by tensor; gathers before. `step` is for the message. Collective. Errors, agreed on:
+ * DT_MACHINE, naming the rank that differs from most (of two, the one that is not rank 0), its host and the
+ * first tensor. */
+dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step);
 
 /* The whole state of the network and of Adam, laid out as the table of parameters says: what a strategy
  * shares out among the ranks, complete in one place. */

@@ -15,9 +15,10 @@ typedef enum dt_phase {
     DT_PHASE_DENSE_BACKWARD,
     DT_PHASE_NORM, /* batch normalisation, both ways, without its sums over ranks */
     DT_PHASE_LOSS,
-    DT_PHASE_STATISTICS, /* sums of statistics and losses over ranks */
-    DT_PHASE_GRADIENTS,  /* gradient traffic that the backward pass did not hide */
-    DT_PHASE_OPTIMIZER,  /* the check for finite gradients and Adam */
+    DT_PHASE_STATISTICS,  /* sums of statistics and losses over ranks */
+    DT_PHASE_GRADIENTS,   /* gradient traffic that the backward pass did not hide */
+    DT_PHASE_ACTIVATIONS, /* activations of split layers between ranks, and their gradients */
+    DT_PHASE_OPTIMIZER,   /* the check for finite gradients and Adam */
     DT_PHASE_EVALUATION,
     DT_PHASES
 } dt_phase;

@@ -50,6 +50,11 @@ struct dt_options {
     int max_steps;   /* stop after so many steps; 0: no limit */
     int threads;     /* a rank; 0: the cores this rank may use, shared fairly */
     dt_strategy_kind strategy;
+    int check_replicas; /* steps between comparisons of the replicas, beside those of each epoch; 0: none */
+    const char *plan_ranks; /* plan: numbers of ranks with commas; NULL: the ranks that run */
+    int node_ranks;         /* plan: ranks of a node; 0: as they run */
+    double link_gbits;      /* plan: speed of the link of a node, Gbit/s; 0: as measured */
+    double link_us;         /* plan: its latency, microseconds; 0: as measured */
     dt_engine engine;
     dt_isa isa;
     const char *methods; /* of the convolutions: auto, tuned, or a list (methods.h) */
@@ -75,6 +80,9 @@ struct dt_options {
  * Everything that can fail is checked on all ranks before the first step. Errors: any code of status.h, the
  * same on all ranks; DT_STOPPED when a signal or --max-time ended the run and its state was saved. */
 dt_status dt_train_run(const dt_options *options, dt_comm *comm);
+
+/* Measures, and prints what a step would cost under each strategy, for options->plan_ranks. */
+dt_status dt_plan_run(const dt_options *options, dt_comm *comm);
 
 /* Loss and accuracy of saved weights on the validation and test images. The network's options come from the
  * file; those of options->network are not used. */

@@ -21,6 +21,7 @@ const char *dt_phase_name(dt_phase phase) {
         [DT_PHASE_LOSS] = "cross_entropy",
         [DT_PHASE_STATISTICS] = "statistics",
         [DT_PHASE_GRADIENTS] = "gradients",
+        [DT_PHASE_ACTIVATIONS] = "activations",
         [DT_PHASE_OPTIMIZER] = "optimizer",
         [DT_PHASE_EVALUATION] = "evaluation",
     };

@@ -8,6 +8,7 @@
 
 dt_status dt_command_train(const dt_options *options, dt_comm *comm);
 dt_status dt_command_eval(const dt_options *options, dt_comm *comm);
+dt_status dt_command_plan(const dt_options *options, dt_comm *comm);
 dt_status dt_command_info(const dt_options *options, dt_comm *comm);
 
 /* Of one process, local. */

@@ -74,6 +74,8 @@ static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
         return dt_command_eval(&line->options, comm);
     case DT_COMMAND_INFO:
         return dt_command_info(&line->options, comm);
+    case DT_COMMAND_PLAN:
+        return dt_command_plan(&line->options, comm);
     case DT_COMMAND_REPORT:
     case DT_COMMAND_INSPECT:
     case DT_COMMAND_EXPORT:

@@ -66,8 +66,12 @@ static const dt_option table[] = {
     {"threads", "N", DT_GROUP_MACHINE, DT_OPTION_COUNT, FIELD(threads), FROM_TO(0, 4096), .initial = "0",
      .text = "threads of a rank; 0 for the cores that it may use, divided fairly among the ranks on them"},
     {"strategy", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(strategy),
-     .choices = {{"allreduce", DT_STRATEGY_ALLREDUCE}}, .initial = "allreduce",
-     .text = "how the ranks share the work of a step"},
+     .choices = {{"allreduce", DT_STRATEGY_ALLREDUCE},
+                 {"sharded", DT_STRATEGY_SHARDED},
+                 {"hybrid", DT_STRATEGY_HYBRID},
+                 {"auto", DT_STRATEGY_AUTO}},
+     .initial = "auto",
+     .text = "how the ranks share the work of a step; auto measures and takes the fastest"},
     {"engine", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(engine),
      .choices = {{"auto", DT_ENGINE_AUTO},
                  {"direct", DT_ENGINE_DIRECT},
@@ -93,6 +97,19 @@ static const dt_option table[] = {
              "for each shape; tuned measures at the start, so its bits may differ from run to run"},
     {"tune", NULL, DT_GROUP_MACHINE, DT_OPTION_FLAG, FIELD(tune), .otherwise = "off",
      .text = "with info: time every method of every convolution"},
+
+    {"check-replicas", "K", DT_GROUP_MACHINE, DT_OPTION_COUNT, FIELD(check_replicas), FROM_TO(0, INT_MAX),
+     .initial = "0",
+     .text = "compare weights and optimizer of all ranks every K steps; 0: after each epoch alone"},
+
+    {"ranks", "N[,N...]", DT_GROUP_PLAN, DT_OPTION_TEXT, FIELD(plan_ranks), .otherwise = "the ranks that run",
+     .text = "numbers of ranks to plan for"},
+    {"node-ranks", "N", DT_GROUP_PLAN, DT_OPTION_COUNT, FIELD(node_ranks), FROM_TO(0, 65536), .initial = "0",
+     .text = "ranks of a node; 0: as they run, with a link one"},
+    {"link-gbits", "G", DT_GROUP_PLAN, DT_OPTION_DOUBLE, FIELD(link_gbits), FROM_TO(0, 1e6), .initial = "0",
+     .text = "speed of a node's link in Gbit/s; 0: as measured"},
+    {"link-us", "US", DT_GROUP_PLAN, DT_OPTION_DOUBLE, FIELD(link_us), FROM_TO(0, 1e6), .initial = "0",
+     .text = "latency of a link in microseconds; 0: as measured"},
 
     {"out", "DIR", DT_GROUP_OUTPUT, DT_OPTION_TEXT, FIELD(out), .initial = "run",
      .text = "folder for metrics.jsonl and the weights"},
@@ -139,9 +156,13 @@ static const dt_option table[] = {
 enum { ROWS = sizeof table / sizeof *table, TEXT_ROOM = 480, NAME_ROOM = 64 };
 
 static const char *const group_titles[DT_GROUPS] = {
-    [DT_GROUP_DATA] = "Data:",       [DT_GROUP_TRAINING] = "Training:",
-    [DT_GROUP_NETWORK] = "Network:", [DT_GROUP_MACHINE] = "Machine:",
-    [DT_GROUP_OUTPUT] = "Output:",   [DT_GROUP_SAVING] = "Saving and resuming:",
+    [DT_GROUP_DATA] = "Data:",
+    [DT_GROUP_TRAINING] = "Training:",
+    [DT_GROUP_NETWORK] = "Network:",
+    [DT_GROUP_MACHINE] = "Machine:",
+    [DT_GROUP_PLAN] = "Plan:",
+    [DT_GROUP_OUTPUT] = "Output:",
+    [DT_GROUP_SAVING] = "Saving and resuming:",
     [DT_GROUP_PROGRAM] = "Program:",
 };
 
@@ -149,9 +170,13 @@ static const struct {
     const char *name;
     dt_command command;
     int needs, takes; /* arguments: at least, at most */
-} commands[] = {{"train", DT_COMMAND_TRAIN, 0, 0},     {"eval", DT_COMMAND_EVAL, 0, 1},
-                {"info", DT_COMMAND_INFO, 0, 0},       {"report", DT_COMMAND_REPORT, 0, DT_MAX_PATHS},
-                {"inspect", DT_COMMAND_INSPECT, 1, 1}, {"export", DT_COMMAND_EXPORT, 2, 2}};
+} commands[] = {{"train", DT_COMMAND_TRAIN, 0, 0},
+                {"eval", DT_COMMAND_EVAL, 0, 1},
+                {"info", DT_COMMAND_INFO, 0, 0},
+                {"plan", DT_COMMAND_PLAN, 0, 0},
+                {"report", DT_COMMAND_REPORT, 0, DT_MAX_PATHS},
+                {"inspect", DT_COMMAND_INSPECT, 1, 1},
+                {"export", DT_COMMAND_EXPORT, 2, 2}};
 
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -607,8 +632,8 @@ static bool find_command(const char *name, dt_command *command) {
 
 static dt_status take_command(reading *read, const char *value) {
     if (!find_command(value, &read->argument))
-        return dt_fail(DT_USAGE, "'%.200s' is not a command: train, eval, info, report, inspect or export",
-                       value);
+        return dt_fail(
+            DT_USAGE, "'%.200s' is not a command: train, eval, info, plan, report, inspect or export", value);
     ask_for(read->line, read->argument);
     return dt_ok();
 }
@@ -720,11 +745,12 @@ static void view_fill(argp_view *view) {
 static const struct argp program = {
     .parser = take_key,
     .args_doc =
-        "[train]\neval [FILE|DIR]\ninfo\nreport FILE|DIR...\ninspect FILE|DIR\nexport FILE|DIR OUT.h5",
+        "[train]\neval [FILE|DIR]\ninfo\nplan\nreport FILE|DIR...\ninspect FILE|DIR\nexport FILE|DIR OUT.h5",
     .doc =
         "Trains an AlexNet for 28x28 digits, data-parallel over MPI: mpirun -np 4 dtrain\v"
         "train (the default) trains; eval prints loss and accuracy of the weights in a file or folder "
         "(default: the folder of --out); info prints what was built and what this machine has; "
+        "plan measures and predicts the time of a step under each strategy; "
         "report prints the table of a folder of runs (mean and spread) or of bench/scaling, and compares two "
         "results and more: what differs significantly from the first; inspect tells what a file of weights, "
         "ours or Keras', holds and whether its checksums hold; export writes a whole model that "

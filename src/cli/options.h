@@ -15,6 +15,7 @@ typedef enum dt_command {
     DT_COMMAND_TRAIN,
     DT_COMMAND_EVAL,
     DT_COMMAND_INFO,
+    DT_COMMAND_PLAN,
     DT_COMMAND_REPORT, /* without MPI, by one process; so are those behind it */
     DT_COMMAND_INSPECT,
     DT_COMMAND_EXPORT,
@@ -42,6 +43,7 @@ typedef enum dt_option_group {
     DT_GROUP_TRAINING,
     DT_GROUP_NETWORK,
     DT_GROUP_MACHINE,
+    DT_GROUP_PLAN,
     DT_GROUP_OUTPUT,
     DT_GROUP_SAVING,
     DT_GROUP_PROGRAM,

@@ -34,6 +34,8 @@ struct dt_comm {
     int node_rank, node_size;
     bool polite;
     dt_traffic traffic;
+    int sets_travelling;     /* of transfers */
+    double travelling_since; /* when the first of them was filled */
     char host[MPI_MAX_PROCESSOR_NAME];
     char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
@@ -284,6 +286,10 @@ void dt_comm_sum_f64(dt_comm *comm, double *values, int count) {
     reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_SUM);
 }
 
+void dt_comm_sum_f32_at_once(dt_comm *comm, float *values, int count) {
+    CHECK(comm, MPI_Allreduce(MPI_IN_PLACE, values, count, MPI_FLOAT, MPI_SUM, comm->world));
+}
+
 void dt_comm_max_f64(dt_comm *comm, double *values, int count) {
     reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_MAX);
 }
@@ -488,6 +494,8 @@ static MPI_Request *next_request(dt_transfers *transfers, int tag, size_t count)
     assert(count <= INT_MAX);
     /* Unused without assertions. */
     (void)tag, (void)count;
+    if (transfers->used == 0 && transfers->comm->sets_travelling++ == 0)
+        transfers->comm->travelling_since = dt_timer_now();
     return &transfers->requests[transfers->used++];
 }
 
@@ -505,17 +513,25 @@ void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *val
     comm->traffic.received += count * sizeof *values;
 }
 
+/* The set is done. */
+static void empty(dt_transfers *transfers) {
+    dt_comm *comm = transfers->comm;
+    if (transfers->used > 0 && --comm->sets_travelling == 0)
+        comm->traffic.seconds += dt_timer_now() - comm->travelling_since;
+    transfers->used = 0;
+}
+
 bool dt_transfers_test(dt_transfers *transfers) {
     int done;
     CHECK(transfers->comm, MPI_Testall(transfers->used, transfers->requests, &done, MPI_STATUSES_IGNORE));
     if (done)
-        transfers->used = 0;
+        empty(transfers);
     return done;
 }
 
 void dt_transfers_wait(dt_transfers *transfers) {
     wait_all(transfers->comm, transfers->used, transfers->requests);
-    transfers->used = 0;
+    empty(transfers);
 }
 
 dt_traffic dt_comm_traffic(const dt_comm *comm) {

@@ -16,6 +16,7 @@ enum { DT_MOST_TILE_ROWS = 8, DT_MOST_PRODUCT_ROWS = 6 };
 /* The random numbers of a row of dropout: Philox' key, the counter's words in front of the draw's number, and
  * what they decide. */
 typedef struct dt_dropout_stream {
+    uint32_t first_unit; /* of the layer, in front of those of the row */
     uint32_t key[2];
     uint32_t counter[3];
     int32_t threshold;

@@ -123,13 +123,15 @@ static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, c
 }
 
 /* dx = dz * weights^T as dx^T = weights * dz^T: rows of the weights are read as they lie, samples fill the
- * vectors. Padded samples are zeros, so a sample's chain does not know who stands beside it. */
+ * vectors. Padded samples are zeros, so a sample's chain does not know who stands beside it. Block after
+ * block of units goes through the stack machine of leaves.h; a block of dz serves all tiles of a task. */
 typedef struct data_call {
     const dt_kernels *kernels;
     const dt_bodies *bodies;
+    const dt_unit_plan *units;
     size_t rows, in, out, lanes; /* lanes: of a group of samples, as many as row_products takes */
     const float *dz, *weights;
-    float *dx;
+    dt_root_sink dx;
     float *packed; /* [group][out][lanes] */
 } data_call;
 
@@ -149,19 +151,35 @@ static void pack_group(void *context, int task, int worker) {
                                   call->packed + row * call->out + k * lanes);
 }
 
-/* DATA_TILES tiles of weight rows for one group of samples: c [weight row][lane], then to dx. */
-static void data_rows(const data_call *call, size_t first, size_t count, size_t group, float *c) {
+/* The products of `count` weight rows, from the first on, with a block of units: slot [weight row][lane]. */
+static void data_block(const data_call *call, size_t first, size_t count, size_t number, size_t group,
+                       float *slot) {
     const dt_bodies *bodies = call->bodies;
-    size_t lanes = group_lanes(call, group), row = group * call->lanes, tile = (size_t)bodies->product_rows;
-    size_t samples = smaller(lanes, call->rows - row);
+    size_t lanes = group_lanes(call, group), tile = (size_t)bodies->product_rows;
+    size_t unit = number * call->units->size, units = smaller(call->units->size, call->out - unit);
+    const float *b = call->packed + group * call->lanes * call->out + unit * lanes;
     const float *rows[DT_MOST_PRODUCT_ROWS];
     for (size_t done = 0; done < count; done += tile) {
         for (size_t i = 0; i < tile; i++)
-            rows[i] = call->weights + smaller(first + done + i, call->in - 1) * call->out;
-        bodies->row_products(call->out, lanes / (size_t)bodies->width, rows, call->packed + row * call->out,
-                             c + done * lanes);
+            rows[i] = call->weights + smaller(first + done + i, call->in - 1) * call->out + unit;
+        bodies->row_products(units, lanes / (size_t)bodies->width, rows, b, slot + done * lanes);
     }
-    bodies->transpose(count, samples, c, lanes, call->dx + row * call->in + first, call->in);
+}
+
+/* DATA_TILES tiles of weight rows for one group of samples, then to dx. */
+static void data_rows(const data_call *call, size_t first, size_t count, size_t group, float *stack) {
+    const dt_leaf_plan *plan = &call->units->plan;
+    size_t lanes = group_lanes(call, group), row = group * call->lanes;
+    size_t samples = smaller(lanes, call->rows - row);
+    size_t slot = DATA_TILES * (size_t)call->bodies->product_rows * lanes, height = 0;
+    for (size_t number = 0; number < (size_t)plan->leaves; number++) {
+        data_block(call, first, count, number, group, stack + height++ * slot);
+        for (int merge = 0; merge < plan->merges[number]; merge++, height--)
+            call->bodies->add_to(count * lanes, stack + (height - 1) * slot, stack + (height - 2) * slot);
+    }
+    for (size_t root = 0; root < height; root++)
+        call->bodies->transpose(count, samples, stack + root * slot, lanes,
+                                call->dx.base + root * call->dx.stride + row * call->in + first, call->in);
 }
 
 static void data_task(void *context, int task, int worker) {
@@ -172,11 +190,11 @@ static void data_task(void *context, int task, int worker) {
                   dt_worker_scratch(call->kernels, worker));
 }
 
-static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
-                                const float *weights, float *dx) {
-    data_call call = {.kernels = kernels, .bodies = kernels->bodies, .dz = dz, .weights = weights, .dx = dx};
-    if (rows == 0)
-        return;
+static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const dt_unit_plan *units,
+                                int rows, const float *dz, const float *weights, dt_root_sink dx) {
+    data_call call = {.kernels = kernels, .bodies = kernels->bodies, .units = units, .dz = dz};
+    call.weights = weights;
+    call.dx = dx;
     call.rows = (size_t)rows;
     call.in = (size_t)shape.in;
     call.out = (size_t)shape.out;
@@ -456,7 +474,8 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     size_t forward = row_tiles * (size_t)bodies->tile_rows * (size_t)shape.in;
     size_t backward = tiles_of((size_t)samples, bodies->width) * (size_t)bodies->width * (size_t)shape.out;
     size_t panel = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + row_tiles * tile;
-    size_t products = (size_t)(DATA_TILES * bodies->product_rows * bodies->product_vectors * bodies->width);
+    size_t products = (size_t)(DATA_TILES * bodies->product_rows * bodies->product_vectors * bodies->width) *
+                      (size_t)dt_leaf_sums_depth(DT_MOST_BLOCKS);
     return (dt_scratch_need){larger(arena.used / sizeof(float), larger(forward, backward)),
                              larger(panel, larger(products, 2 * block_floats(bodies)))};
 }

@@ -14,6 +14,7 @@ typedef struct dense_call {
     const dt_kernels *kernels;
     dt_dense_shape shape;
     int first, rows;
+    int units; /* of a root of the input gradient */
     const float *x, *weights, *bias, *dz;
     bool relu;
     float *y, *dx, *dweights;
@@ -55,15 +56,34 @@ static void backward_columns(void *context, int task, int worker) {
     int in = call->shape.in, out = call->shape.out;
     size_t first = (size_t)task * COLUMNS;
     (void)worker;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, call->rows, block_of(in, task), out, 1.0f, call->dz,
-                out, call->weights + first * (size_t)out, out, 0.0f, call->dx + first, in);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasTrans, call->rows, block_of(in, task), call->units, 1.0f,
+                call->dz, out, call->weights + first * (size_t)out, out, 0.0f, call->dx + first, in);
 }
 
-static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
-                                const float *weights, float *dx) {
-    dense_call call = {
-        .kernels = kernels, .shape = shape, .rows = rows, .dz = dz, .weights = weights, .dx = dx};
-    run_columns(kernels, shape.in, backward_columns, &call);
+/* The leaves of each root of a plan; returns the number of roots. */
+static int count_leaves(const dt_leaf_plan *plan, int leaves[DT_LEAF_DEPTH]) {
+    int height = 0;
+    for (int leaf = 0; leaf < plan->leaves; leaf++) {
+        leaves[height++] = 1;
+        for (int merge = 0; merge < plan->merges[leaf]; merge++, height--)
+            leaves[height - 2] += leaves[height - 1];
+    }
+    return height;
+}
+
+/* One GEMM for the units of each root. */
+static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const dt_unit_plan *units,
+                                int rows, const float *dz, const float *weights, dt_root_sink dx) {
+    dense_call call = {.kernels = kernels, .shape = shape, .rows = rows};
+    int blocks[DT_LEAF_DEPTH], roots = count_leaves(&units->plan, blocks), first = 0;
+    for (int root = 0; root < roots; root++, first += call.units) {
+        int left = shape.out - first, wanted = blocks[root] * (int)units->size;
+        call.units = wanted < left ? wanted : left;
+        call.dz = dz + first;
+        call.weights = weights + first;
+        call.dx = dx.base + (size_t)root * dx.stride;
+        run_columns(kernels, shape.in, backward_columns, &call);
+    }
 }
 
 static void multiply_gradient(const dense_call *call, int task, float *to) {
@@ -93,12 +113,7 @@ static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, co
                                    const float *x, const float *dz, dt_root_sink dweights,
                                    dt_root_sink dbias) {
     dense_call call = {.kernels = kernels, .shape = shape, .x = x, .dz = dz};
-    int root_leaves[DT_LEAF_DEPTH], height = 0;
-    for (int leaf = 0; leaf < plan->leaves; leaf++) {
-        root_leaves[height++] = 1;
-        for (int merge = 0; merge < plan->merges[leaf]; merge++, height--)
-            root_leaves[height - 2] += root_leaves[height - 1];
-    }
+    int root_leaves[DT_LEAF_DEPTH], height = count_leaves(plan, root_leaves);
     for (int root = 0; root < height; root++, call.first += call.rows) {
         int left = plan->samples - call.first, samples = root_leaves[root] * DT_LEAF_SAMPLES;
         call.rows = samples < left ? samples : left;

@@ -175,7 +175,18 @@ void dt_dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const
 
 void dt_dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
                             const float *weights, float *dx) {
-    kernels->dense->backward_data(kernels, shape, rows, dz, weights, dx);
+    dt_dense_backward_data_share(kernels, shape, dt_blocks_share(shape.out, 1, 0), rows, dz, weights,
+                                 (dt_root_sink){dx, 0});
+}
+
+void dt_dense_backward_data_share(dt_kernels *kernels, dt_dense_shape shape, dt_share units, int rows,
+                                  const float *dz, const float *weights, dt_root_sink dx) {
+    unsigned char merges[DT_MOST_BLOCKS];
+    assert(shape.out == units.samples && units.leaves <= DT_MOST_BLOCKS);
+    if (units.leaves == 0 || rows == 0)
+        return;
+    dt_unit_plan plan = {(size_t)dt_blocks_size(units.batch), dt_leaves_plan(&units, merges, NULL)};
+    kernels->dense->backward_data(kernels, shape, &plan, rows, dz, weights, dx);
 }
 
 void dt_dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,

@@ -228,10 +228,11 @@ static void adam_values(dt_adam_step step, size_t count, const float *gradient, 
 typedef struct dense_call {
     dt_dense_shape shape;
     const dt_leaf_plan *plan;
+    const dt_unit_plan *units;
     const float *x, *weights, *bias, *dz;
     bool relu;
-    float *y, *dx;
-    dt_root_sink dweights;
+    float *y;
+    dt_root_sink dx, dweights;
     dt_adam_step step; /* an update, if there are weights to write */
     float *updated, *m, *v;
 } dense_call;
@@ -262,19 +263,25 @@ static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, c
 
 static void dense_backward_data_row(void *context, int task, int worker) {
     const dense_call *call = context;
-    size_t inputs = (size_t)call->shape.in, outputs = (size_t)call->shape.out;
+    size_t inputs = (size_t)call->shape.in, outputs = (size_t)call->shape.out, size = call->units->size;
+    const float *dz = call->dz + (size_t)task * outputs;
     (void)worker;
     for (size_t in = 0; in < inputs; in++) {
-        double sum = 0;
-        for (size_t out = 0; out < outputs; out++)
-            sum += (double)call->dz[(size_t)task * outputs + out] * (double)call->weights[in * outputs + out];
-        call->dx[(size_t)task * inputs + in] = (float)sum;
+        leaf_stack stack = {.height = 0};
+        for (size_t block = 0; block * size < outputs; block++) {
+            size_t end = (block + 1) * size < outputs ? (block + 1) * size : outputs;
+            double sum = 0;
+            for (size_t out = block * size; out < end; out++)
+                sum += (double)dz[out] * (double)call->weights[in * outputs + out];
+            stack_push(&stack, 1, &sum, call->units->plan.merges[block]);
+        }
+        stack_store(&stack, 1, call->dx, (size_t)task * inputs + in);
     }
 }
 
-static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *dz,
-                                const float *weights, float *dx) {
-    dense_call call = {.shape = shape, .dz = dz, .weights = weights, .dx = dx};
+static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const dt_unit_plan *units,
+                                int rows, const float *dz, const float *weights, dt_root_sink dx) {
+    dense_call call = {.shape = shape, .units = units, .dz = dz, .weights = weights, .dx = dx};
     dt_team_run(kernels->team, rows, dense_backward_data_row, &call);
 }
 
@@ -371,7 +378,8 @@ static void dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, i
     float scale = 1.0f / (1.0f - key.rate);
     (void)kernels;
     for (int row = 0; row < rows; row++)
-        for (uint32_t unit = 0; unit < (uint32_t)units; unit++, y++) {
+        for (uint32_t unit = (uint32_t)key.first_unit; unit < (uint32_t)(key.first_unit + units);
+             unit++, y++) {
             dt_random4 drawn = dt_random_draw(key.seed, DT_PURPOSE_DROPOUT, key.layer, key.epoch,
                                               (uint32_t)samples_of_rows[row], unit / 8);
             uint32_t bits = drawn.word[unit % 8 / 2] >> (16 * (unit % 2)) & 0xFFFF;

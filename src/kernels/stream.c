@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* What runs once over memory: pooling, normalisation, ReLU, dropout, Adam, sums. Work is cut into pieces of a
  * fixed size, rows of images or ranges of values. */
+#include <assert.h>
 #include <math.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -173,7 +174,9 @@ static void dropout_forward(dt_kernels *kernels, dt_dropout_key key, int rows, i
     uint32_t upper = (uint32_t)(key.seed >> 32) ^ (uint32_t)DT_PURPOSE_DROPOUT * 0x9E3779B9u;
     dropout_call call = {.bodies = kernels->bodies, .units = units, .y = y};
     call.samples_of_rows = samples_of_rows;
-    call.stream = (dt_dropout_stream){.key = {(uint32_t)key.seed, upper},
+    assert(key.first_unit % DT_BLOCK_GRAIN == 0);
+    call.stream = (dt_dropout_stream){.first_unit = (uint32_t)key.first_unit,
+                                      .key = {(uint32_t)key.seed, upper},
                                       .counter = {key.layer, key.epoch},
                                       .threshold = (int32_t)lroundf(key.rate * 65536.0f),
                                       .scale = 1.0f / (1.0f - key.rate)};

@@ -24,13 +24,19 @@ typedef struct dt_convolve_operations {
                              const float *dz, dt_root_sink dweights, dt_root_sink dbias);
 } dt_convolve_operations;
 
+/* A sum over units: blocks of `size` units, combined as the plan says, whose leaves they are. */
+typedef struct dt_unit_plan {
+    size_t size;
+    dt_leaf_plan plan;
+} dt_unit_plan;
+
 /* The dense layers of an engine. */
 typedef struct dt_dense_operations {
     dt_scratch_need (*need)(const dt_kernels *, dt_dense_shape, int samples);
     void (*forward)(dt_kernels *, dt_dense_shape, int rows, const float *x, const float *weights,
                     const float *bias, bool relu, float *y);
-    void (*backward_data)(dt_kernels *, dt_dense_shape, int rows, const float *dz, const float *weights,
-                          float *dx);
+    void (*backward_data)(dt_kernels *, dt_dense_shape, const dt_unit_plan *, int rows, const float *dz,
+                          const float *weights, dt_root_sink dx);
     void (*backward_weights)(dt_kernels *, dt_dense_shape, const dt_leaf_plan *, const float *x,
                              const float *dz, dt_root_sink dweights, dt_root_sink dbias);
     void (*update)(dt_kernels *, dt_dense_shape, const dt_leaf_plan *, const float *x, const float *dz,

@@ -41,7 +41,7 @@ static void dropout_row(const dt_dropout_stream *stream, size_t units, float *y)
     vector scale = splat(stream->scale);
     for (size_t unit = 0; unit < units; unit += UNITS_AT_ONCE) {
         uint16_t bits[UNITS_AT_ONCE];
-        draw_units(stream, unit, bits);
+        draw_units(stream, stream->first_unit + unit, bits);
         for (size_t i = 0; i < UNITS_AT_ONCE && unit + i < units; i += DT_WIDTH) {
             halves drawn;
             memcpy(&drawn, bits + i, sizeof drawn);

@@ -27,6 +27,23 @@ typedef struct dt_learnt {
 
 typedef struct dt_layer dt_layer;
 
+/* What a layer that is split over the ranks has beside (layer_split.c). Activations of the rank's units are
+ * [batch][units]. */
+typedef struct dt_layer_split {
+    int batch;      /* the largest global batch */
+    dt_share units; /* this rank's */
+    int roots;      /* of them */
+    bool follows;   /* the layer before is split too: the input is whole already */
+    bool leads; /* the layer behind is split too: the output is given whole, the gradient comes in units */
+    float *kernel, *bias; /* this rank's columns */
+    float *bias_gradient;
+    float *input;    /* [batch][in], unless it follows a split layer */
+    float *output;   /* the rank's units */
+    float *partials; /* the input gradient's part from the rank's units, an array for each root */
+    size_t partial_stride;
+    const dt_leaf_plan *plan; /* of the whole batch */
+} dt_layer_split;
+
 typedef struct dt_layer_ops {
     /* Makes what the layer computes with, for calls of up to `samples` samples and `leaves` leaves (0: no
      * training). */
@@ -59,9 +76,10 @@ struct dt_layer {
     float *dz;        /* dense: gradient in front of the ReLU, kept for dt_model_update_dense */
     float *vectors;   /* normalisation: some vectors of a float a group */
     double *partials; /* normalisation: sums of leaves, then totals */
+    dt_layer_split split;
 };
 
-extern const dt_layer_ops dt_layer_conv_ops, dt_layer_norm_ops, dt_layer_dense_ops;
+extern const dt_layer_ops dt_layer_conv_ops, dt_layer_norm_ops, dt_layer_dense_ops, dt_layer_split_ops;
 
 /* The kernels' shape of a layer. */
 dt_dense_shape dt_layer_dense_shape(const dt_layer_spec *spec);
@@ -69,6 +87,15 @@ dt_dense_shape dt_layer_dense_shape(const dt_layer_spec *spec);
 /* Tells the exchange that a tensor's gradient is complete. */
 static inline void dt_layer_gradient_ready(const dt_pass *pass, const dt_learnt *learnt) {
     pass->exchange->gradient_ready(pass->exchange->context, learnt->index);
+}
+
+/* In front of a layer of a training pass: messages move, and the layer's weights are waited for. */
+static inline void dt_layer_await_weights(const dt_layer *layer, const dt_exchange *exchange) {
+    exchange->progress(exchange->context);
+    if (!exchange->weights_needed)
+        return;
+    exchange->weights_needed(exchange->context, layer->main.index);
+    exchange->weights_needed(exchange->context, layer->second.index);
 }
 
 /* Whether the kernel gradient of this dense layer is left to dt_model_update_dense. */

@@ -30,7 +30,7 @@ static void forward(dt_layer *layer, const dt_pass *pass) {
     dt_dense_forward(pass->kernels, dt_layer_dense_shape(spec), pass->samples, layer->input.x,
                      layer->main.weights, layer->second.weights, spec->relu, layer->output);
     if (pass->exchange && spec->dropout > 0.0f) {
-        dt_dropout_key key = {pass->seed, (uint32_t)layer->number, pass->batch->epoch, spec->dropout};
+        dt_dropout_key key = {pass->seed, (uint32_t)layer->number, pass->batch->epoch, spec->dropout, 0};
         dt_dropout_forward(pass->kernels, key, pass->samples, spec->out.channels, pass->batch->samples,
                            layer->output);
     }

@@ -18,6 +18,11 @@ struct dt_model {
     uint64_t seed;
     dt_layer layers[DT_MAX_LAYERS];
     dt_slab weights, states, gradients, activations;
+    dt_split split;
+    dt_split_layout split_layout;
+    dt_slab split_weights;     /* this rank's columns */
+    unsigned char *all_merges; /* of the whole batch's leaf plan, split */
+    dt_leaf_plan all_plan;
     float *scratch[2];     /* gradients of activations, walking back */
     unsigned char *merges; /* of the share's leaf plan */
     dt_leaf_plan plan;     /* of the last training pass */
@@ -41,6 +46,16 @@ static size_t largest_gradient(const dt_network *network) {
     return largest;
 }
 
+/* The same between two layers that are split. */
+static size_t largest_split_gradient(const dt_model *model) {
+    size_t largest = 0;
+    for (int i = 0; i < model->network.count; i++) {
+        size_t floats = (size_t)model->layers[i].split.units.samples * (size_t)model->split.batch;
+        largest = floats > largest ? floats : largest;
+    }
+    return largest;
+}
+
 /* Deals out (or counts) all that the passes write. */
 static void lay_out(dt_model *model, dt_arena *arena) {
     for (int i = 0; i < model->network.count; i++) {
@@ -50,9 +65,12 @@ static void lay_out(dt_model *model, dt_arena *arena) {
         layer->ops->lay_out(layer, arena, model->max_samples, model->max_leaves);
     }
     size_t floats = model->roots > 0 ? largest_gradient(&model->network) * (size_t)model->max_samples : 0;
+    size_t split_floats = largest_split_gradient(model);
+    floats = split_floats > floats ? split_floats : floats;
     model->scratch[0] = dt_arena_take_floats(arena, floats);
     model->scratch[1] = dt_arena_take_floats(arena, floats);
     model->merges = dt_arena_take(arena, (size_t)model->max_leaves);
+    model->all_merges = dt_arena_take(arena, (size_t)dt_leaves_count(model->split.batch));
 }
 
 static dt_learnt learnt_tensor(dt_model *model, int layer, dt_tensor_role role) {
@@ -83,6 +101,32 @@ static void connect_layer(dt_model *model, int index) {
     }
 }
 
+/* Makes a layer one whose units are shared. */
+static void split_layer(dt_model *model, int index) {
+    dt_layer *layer = &model->layers[index];
+    const dt_layer_spec *spec = layer->spec;
+    unsigned char merges[DT_MOST_BLOCKS];
+    layer->ops = &dt_layer_split_ops;
+    layer->split =
+        (dt_layer_split){.batch = model->split.batch,
+                         .units = dt_blocks_share(spec->out.channels, model->split.ranks, model->split.rank),
+                         .follows = index > 0 && dt_split_is_split(spec - 1),
+                         .leads = index + 1 < model->network.count && dt_split_is_split(spec + 1),
+                         .plan = &model->all_plan};
+    layer->split.roots = dt_leaves_plan(&layer->split.units, merges, NULL).roots;
+}
+
+/* Its columns, once their slab is there. */
+static void connect_columns(dt_model *model, const dt_split_tensor *tensor) {
+    const dt_tensor *row = &model->parameters.tensors[tensor->tensor];
+    dt_layer_split *split = &model->layers[row->layer].split;
+    float *columns = (float *)model->split_weights.base + tensor->offset;
+    if (row->role == DT_TENSOR_KERNEL)
+        split->kernel = columns;
+    else
+        split->bias = columns;
+}
+
 static dt_status create_layers(dt_model *model, dt_methods methods) {
     int leaves = model->roots > 0 ? model->max_leaves : 0, count = model->network.count, convolutions = 0;
     for (int i = 0; i < count; i++) {
@@ -92,6 +136,8 @@ static dt_status create_layers(dt_model *model, dt_methods methods) {
         layer->before_conv = i + 1 < count && spec[1].kind == DT_LAYER_CONV;
         if (spec->kind == DT_LAYER_CONV)
             layer->method = methods.of[convolutions++];
+        if (model->split.ranks > 0 && dt_split_is_split(spec))
+            split_layer(model, i);
         DT_TRY(layer->ops->create(layer, model->kernels, model->max_samples, leaves));
     }
     return dt_ok();
@@ -111,6 +157,10 @@ static dt_status reserve_memory(dt_model *model, dt_methods methods) {
     lay_out(model, &arena);
     for (int i = 0; i < model->network.count; i++)
         connect_layer(model, i);
+    DT_TRY(dt_slab_reserve(model->split_layout.floats * sizeof(float), "a share of the dense weights",
+                           &model->split_weights));
+    for (int i = 0; i < model->split_layout.count; i++)
+        connect_columns(model, &model->split_layout.tensors[i]);
     return dt_ok();
 }
 
@@ -126,6 +176,10 @@ dt_status dt_model_create(const dt_model_config *config, dt_model **out) {
     model->max_leaves = config->leaves;
     model->roots = config->roots;
     model->seed = config->seed;
+    model->split = config->split;
+    if (model->split.ranks > 0)
+        model->split_layout =
+            dt_split_layout_of(&model->network, &model->parameters, model->split.ranks, model->split.rank);
     model->phases = &model->own_phases;
     dt_status status = reserve_memory(model, config->methods);
     if (dt_failed(&status)) {
@@ -145,6 +199,7 @@ void dt_model_destroy(dt_model *model) {
     dt_slab_release(&model->weights);
     dt_slab_release(&model->states);
     dt_slab_release(&model->gradients);
+    dt_slab_release(&model->split_weights);
     free(model);
 }
 
@@ -180,8 +235,13 @@ void dt_model_set_phases(dt_model *model, dt_phases *phases) {
 static const float *forward(dt_model *model, const dt_pass *pass, const float *x) {
     assert(pass->samples <= model->max_samples);
     model->layers[0].input = (dt_conv_input){.x = x};
-    for (int i = 0; i < model->network.count; i++)
+    for (int i = 0; i < model->network.count; i++) {
+        double start = dt_timer_now();
+        if (pass->exchange)
+            dt_layer_await_weights(&model->layers[i], pass->exchange);
+        dt_phases_add(pass->phases, DT_PHASE_GRADIENTS, start);
         model->layers[i].ops->forward(&model->layers[i], pass);
+    }
     return model->layers[model->network.count - 1].output;
 }
 
@@ -197,6 +257,11 @@ void dt_model_train(dt_model *model, const dt_batch *batch, const dt_exchange *e
     assert(batch->share.leaves <= model->max_leaves);
     model->plan = dt_leaves_plan(&batch->share, model->merges, NULL);
     assert(model->plan.roots <= model->roots);
+    if (model->split.ranks > 0) {
+        dt_share all = dt_leaves_share(batch->share.batch, 1, 0);
+        assert(all.batch <= model->split.batch);
+        model->all_plan = dt_leaves_plan(&all, model->all_merges, NULL);
+    }
     dt_pass pass = {.kernels = model->kernels,
                     .exchange = exchange,
                     .batch = batch,
@@ -224,14 +289,58 @@ bool dt_model_is_dense_kernel(const dt_model *model, int tensor) {
     return dense_layer_of(model, tensor) != NULL;
 }
 
+/* Half of the range is left to the roundings of the sum. A NaN fails the comparison. */
+static bool is_bounded(dt_kernels *kernels, size_t samples, dt_dense_shape shape, const float *x,
+                       const float *dz) {
+    double largest_x = dt_largest_magnitude(kernels, samples * (size_t)shape.in, x);
+    double largest_dz = dt_largest_magnitude(kernels, samples * (size_t)shape.out, dz);
+    return (double)samples * largest_x * largest_dz < 0.5 * (double)FLT_MAX;
+}
+
 bool dt_model_dense_is_finite(dt_model *model, int tensor) {
     const dt_layer *layer = dense_layer_of(model, tensor);
-    dt_dense_shape shape = dt_layer_dense_shape(layer->spec);
-    size_t samples = (size_t)model->plan.samples;
-    double x = dt_largest_magnitude(model->kernels, samples * (size_t)shape.in, layer->input.x);
-    double dz = dt_largest_magnitude(model->kernels, samples * (size_t)shape.out, layer->dz);
-    /* Half of the range is left to the roundings of the sum. A NaN fails the comparison. */
-    return (double)samples * x * dz < 0.5 * (double)FLT_MAX;
+    return is_bounded(model->kernels, (size_t)model->plan.samples, dt_layer_dense_shape(layer->spec),
+                      layer->input.x, layer->dz);
+}
+
+const dt_split_layout *dt_model_split_layout(const dt_model *model) {
+    return &model->split_layout;
+}
+
+float *dt_model_split_weights(dt_model *model) {
+    return model->split_weights.base;
+}
+
+static const float *split_input(const dt_layer *layer) {
+    return layer->split.follows ? layer->input.x : layer->split.input;
+}
+
+bool dt_model_split_is_finite(dt_model *model, int tensor) {
+    const dt_layer *layer = &model->layers[model->parameters.tensors[tensor].layer];
+    int units = layer->split.units.samples;
+    if (model->parameters.tensors[tensor].role == DT_TENSOR_BIAS)
+        return dt_all_finite(model->kernels, (size_t)units, layer->split.bias_gradient);
+    return is_bounded(model->kernels, (size_t)model->all_plan.samples,
+                      (dt_dense_shape){layer->spec->in.channels, units}, split_input(layer), layer->dz);
+}
+
+void dt_model_update_split(dt_model *model, dt_adam_step step, float *m, float *v) {
+    float *weights = dt_model_split_weights(model);
+    for (int i = 0; i < model->split_layout.count; i++) {
+        const dt_split_tensor *tensor = &model->split_layout.tensors[i];
+        const dt_tensor *row = &model->parameters.tensors[tensor->tensor];
+        const dt_layer *layer = &model->layers[row->layer];
+        size_t at = tensor->offset;
+        if (tensor->units.samples == 0)
+            continue;
+        if (row->role == DT_TENSOR_BIAS)
+            dt_adam_update(model->kernels, step, (size_t)tensor->units.samples, layer->split.bias_gradient,
+                           weights + at, m + at, v + at);
+        else
+            dt_dense_update(model->kernels, (dt_dense_shape){tensor->rows, tensor->units.samples},
+                            &model->all_plan, split_input(layer), layer->dz, step, weights + at, m + at,
+                            v + at);
+    }
 }
 
 void dt_model_update_dense(dt_model *model, dt_adam_step step, float *m, float *v) {

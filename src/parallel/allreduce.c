@@ -2,10 +2,10 @@
 /* The strategy in which every rank holds everything: all gradients are summed over the ranks while backward
  * goes on, and every rank makes the same Adam step on all weights. */
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/hash.h"
 #include "dtrain/memory.h"
 #include "parallel/prefix.h"
 #include "parallel/reduction.h"
@@ -52,7 +52,8 @@ static dt_status allreduce_create(const dt_strategy_config *config, const dt_cut
                                .base = dt_model_gradients(config->model),
                                .stride = dt_model_root_stride(config->model),
                                .floats = parameters->summed_floats,
-                               .piece_floats = piece_floats};
+                               .piece_floats = piece_floats,
+                               .tag = DT_TAG_REDUCTION};
     dt_status status;
     DT_TRY_CLEANUP(status,
                    dt_slab_reserve(2 * parameters->floats * sizeof(float), "Adam's moments", &self->moments));
@@ -107,19 +108,9 @@ static int allreduce_first_not_finite(void *state) {
     return -1;
 }
 
-static dt_adam_step adam_step(const dt_adam_config *adam, int64_t step) {
-    double t = (double)step;
-    double rate = adam->lr * sqrt(1.0 - pow(adam->beta2, t)) / (1.0 - pow(adam->beta1, t));
-    return (dt_adam_step){.rate = (float)rate,
-                          .one_minus_beta1 = (float)(1.0 - adam->beta1),
-                          .one_minus_beta2 = (float)(1.0 - adam->beta2),
-                          .epsilon = (float)adam->epsilon};
-}
-
 static void allreduce_update(void *state, int64_t step) {
-    assert(step >= 1);
     allreduce *self = state;
-    dt_adam_step values = adam_step(&self->adam, step);
+    dt_adam_step values = dt_strategy_adam_step(&self->adam, step);
     float *m = self->moments.base, *v = m + self->parameters->floats;
     float *weights = dt_model_weights(self->model);
     const float *gradients = dt_model_gradients(self->model);
@@ -131,6 +122,13 @@ static void allreduce_update(void *state, int64_t step) {
     }
     if (self->defers_dense)
         dt_model_update_dense(self->model, values, m, v);
+}
+
+static uint64_t allreduce_hash_moments(void *state, int tensor, uint64_t hash) {
+    allreduce *self = state;
+    const dt_tensor *row = &self->parameters->tensors[tensor];
+    const float *m = (const float *)self->moments.base + row->offset, *v = m + self->parameters->floats;
+    return dt_hash(dt_hash(hash, m, row->count * sizeof *m), v, row->count * sizeof *v);
 }
 
 /* Every rank has all of it. */
@@ -167,5 +165,6 @@ const dt_strategy_ops dt_allreduce_ops = {.name = "allreduce",
                                           .finish = allreduce_finish,
                                           .first_not_finite = allreduce_first_not_finite,
                                           .update = allreduce_update,
+                                          .hash_moments = allreduce_hash_moments,
                                           .collect = allreduce_collect,
                                           .restore = allreduce_restore};

@@ -6,14 +6,11 @@
 #include <stdlib.h>
 
 #include "dtrain/memory.h"
-#include "dtrain/team.h"
 
 /* Pieces on their way at one time. The first dense gradients complete far faster than they travel, and
  * messages start moving only when both sides have posted them: with eight pieces posted a call to progress
  * finds work. Each costs staging memory for one slice of every foreign root. */
 enum { SLOTS = 8 };
-
-enum { TAGS = 32768 };
 
 typedef enum phase {
     PHASE_FREE,
@@ -30,6 +27,7 @@ typedef struct piece_slot {
 
 struct dt_reduction {
     dt_reduction_config config;
+    dt_slices slices;
     int ranks, rank;
     int pieces; /* 0 for one rank: nothing to do */
     int slot_count;
@@ -41,22 +39,13 @@ struct dt_reduction {
     dt_slab staging;
 };
 
-typedef struct range {
-    size_t begin, count;
-} range;
-
-static size_t piece_end(const dt_reduction *reduction, int piece) {
-    size_t end = (size_t)(piece + 1) * reduction->config.piece_floats;
-    return end < reduction->config.floats ? end : reduction->config.floats;
+static dt_range slice_of(const dt_reduction *reduction, int piece, int owner) {
+    return dt_slices_of(&reduction->slices, piece, owner);
 }
 
-/* The slice of a piece that belongs to rank `owner`; it may be empty. */
-static range slice_of(const dt_reduction *reduction, int piece, int owner) {
-    size_t start = (size_t)piece * reduction->config.piece_floats;
-    long begin, end;
-    dt_team_split((long)(piece_end(reduction, piece) - start), DT_ALIGNMENT_FLOATS, owner, reduction->ranks,
-                  &begin, &end);
-    return (range){start + (size_t)begin, (size_t)(end - begin)};
+static size_t piece_end(const dt_reduction *reduction, int piece) {
+    dt_range whole = dt_slices_piece(&reduction->slices, piece);
+    return whole.begin + whole.count;
 }
 
 static dt_status reserve(dt_reduction *reduction) {
@@ -87,10 +76,9 @@ dt_status dt_reduction_create(const dt_reduction_config *config, dt_reduction **
     created->rank = dt_comm_rank(config->comm);
     if (created->ranks == 1)
         return dt_ok();
-    size_t ranks = (size_t)created->ranks;
-    size_t piece_floats = config->piece_floats < config->floats ? config->piece_floats : config->floats;
-    created->slice_floats = dt_align_floats((piece_floats + ranks - 1) / ranks);
-    created->pieces = (int)((config->floats + config->piece_floats - 1) / config->piece_floats);
+    created->slices = (dt_slices){created->ranks, config->floats, config->piece_floats};
+    created->slice_floats = dt_slices_longest(&created->slices);
+    created->pieces = dt_slices_pieces(&created->slices);
     created->slot_count = created->pieces < SLOTS ? created->pieces : SLOTS;
     dt_status status = reserve(created);
     if (dt_failed(&status)) {
@@ -112,7 +100,7 @@ void dt_reduction_destroy(dt_reduction *reduction) {
 
 /* Where value `value` of the tree's own slice lies: own roots in place, foreign ones in the staging memory. A
  * rank without roots lets the first one arrive where the sum will stand. */
-static float *value_at(const dt_reduction *reduction, const piece_slot *slot, range slice, int value) {
+static float *value_at(const dt_reduction *reduction, const piece_slot *slot, dt_range slice, int value) {
     const dt_cut *cut = reduction->config.cut;
     float *home = reduction->config.base + slice.begin;
     int first = cut->first_root[reduction->rank], own = dt_cut_roots_of(cut, reduction->rank);
@@ -133,14 +121,14 @@ static int peer_at(const dt_reduction *reduction, int step) {
  * pieces; at most SLOTS are on their way, and messages of one sender with one tag keep their order. */
 static int tag_of(const dt_reduction *reduction, int piece, int item) {
     long items = reduction->config.cut->bounds.roots + 1;
-    return (int)((piece * items + item) % TAGS);
+    return reduction->config.tag + (int)((piece * items + item) % DT_TAGS);
 }
 
 static void collect(dt_reduction *reduction, piece_slot *slot, int piece) {
     assert(slot->phase == PHASE_FREE);
     const dt_reduction_config *config = &reduction->config;
     const dt_cut *cut = config->cut;
-    range mine = slice_of(reduction, piece, reduction->rank);
+    dt_range mine = slice_of(reduction, piece, reduction->rank);
     for (int step = 1; step < reduction->ranks && mine.count > 0; step++) {
         int peer = peer_at(reduction, step);
         for (int root = 0; root < dt_cut_roots_of(cut, peer); root++)
@@ -149,7 +137,7 @@ static void collect(dt_reduction *reduction, piece_slot *slot, int piece) {
     }
     for (int step = 1; step < reduction->ranks; step++) {
         int peer = peer_at(reduction, step);
-        range theirs = slice_of(reduction, piece, peer);
+        dt_range theirs = slice_of(reduction, piece, peer);
         for (int root = 0; root < dt_cut_roots_of(cut, reduction->rank) && theirs.count > 0; root++)
             dt_transfers_send(slot->transfers, peer, tag_of(reduction, piece, root),
                               config->base + (size_t)root * config->stride + theirs.begin, theirs.count);
@@ -163,7 +151,7 @@ static void collect(dt_reduction *reduction, piece_slot *slot, int piece) {
  */
 static void merge(dt_reduction *reduction, piece_slot *slot) {
     const dt_cut *cut = reduction->config.cut;
-    range slice = slice_of(reduction, slot->piece, reduction->rank);
+    dt_range slice = slice_of(reduction, slot->piece, reduction->rank);
     if (slice.count == 0)
         return;
     float *home = reduction->config.base + slice.begin;
@@ -187,10 +175,10 @@ static void merge(dt_reduction *reduction, piece_slot *slot) {
 static void spread(dt_reduction *reduction, piece_slot *slot) {
     float *base = reduction->config.base;
     int tag = tag_of(reduction, slot->piece, reduction->config.cut->bounds.roots);
-    range mine = slice_of(reduction, slot->piece, reduction->rank);
+    dt_range mine = slice_of(reduction, slot->piece, reduction->rank);
     for (int step = 1; step < reduction->ranks; step++) {
         int peer = peer_at(reduction, step);
-        range theirs = slice_of(reduction, slot->piece, peer);
+        dt_range theirs = slice_of(reduction, slot->piece, peer);
         if (theirs.count > 0)
             dt_transfers_receive(slot->transfers, peer, tag, base + theirs.begin, theirs.count);
     }
@@ -203,10 +191,11 @@ static void spread(dt_reduction *reduction, piece_slot *slot) {
 static void advance(dt_reduction *reduction, piece_slot *slot) {
     if (slot->phase == PHASE_COLLECT) {
         merge(reduction, slot);
-        spread(reduction, slot);
-        return;
+        if (!reduction->config.keep) {
+            spread(reduction, slot);
+            return;
+        }
     }
-    assert(slot->phase == PHASE_SPREAD);
     slot->phase = PHASE_FREE;
     reduction->finished++;
 }

@@ -14,6 +14,7 @@
 #include "dtrain/comm.h"
 #include "dtrain/kernels.h"
 #include "parallel/cut.h"
+#include "parallel/slices.h"
 
 typedef struct dt_reduction dt_reduction;
 
@@ -25,6 +26,8 @@ typedef struct dt_reduction_config {
     size_t stride;       /* floats from one root's array to the next */
     size_t floats;       /* length of an array, a multiple of DT_ALIGNMENT_FLOATS */
     size_t piece_floats; /* a multiple of DT_ALIGNMENT_FLOATS */
+    int tag;             /* the first of DT_TAGS */
+    bool keep;           /* the sum stays with the owners of its slices; nobody else gets it */
 } dt_reduction_config;
 
 /* Local. Errors: DT_MEMORY. */
@@ -41,7 +44,8 @@ void dt_reduction_extend(dt_reduction *reduction, size_t floats);
 /* Moves messages along, merges what has arrived. */
 void dt_reduction_progress(dt_reduction *reduction);
 
-/* Returns when the sum stands in root 0's array. All must be complete. */
+/* Returns when the sum stands in root 0's array, or if it is kept this rank's slices of it do. All must be
+ * complete. */
 void dt_reduction_finish(dt_reduction *reduction);
 
 #endif

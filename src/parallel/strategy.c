@@ -2,9 +2,12 @@
 /* The strategies behind one door: what all of them need, and the choice between them. */
 #include "dtrain/strategy.h"
 
+#include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/hash.h"
 #include "parallel/cut.h"
 #include "parallel/statistics.h"
 #include "parallel/strategy_ops.h"
@@ -17,12 +20,48 @@ struct dt_strategy {
     dt_exchange exchange;
     dt_cut cut;
     dt_statistics statistics;
+    uint64_t *hashes; /* [ranks + 1][replicas]: this rank's, then everybody's */
 };
 
-static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops};
+static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops,
+                                               [DT_STRATEGY_SHARDED] = &dt_sharded_ops,
+                                               [DT_STRATEGY_HYBRID] = &dt_hybrid_ops};
 
 const char *dt_strategy_name(dt_strategy_kind kind) {
-    return kinds[kind]->name;
+    return kind == DT_STRATEGY_AUTO ? "auto" : kinds[kind]->name;
+}
+
+dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step) {
+    assert(step >= 1);
+    double t = (double)step;
+    double rate = adam->lr * sqrt(1.0 - pow(adam->beta2, t)) / (1.0 - pow(adam->beta1, t));
+    return (dt_adam_step){.rate = (float)rate,
+                          .one_minus_beta1 = (float)(1.0 - adam->beta1),
+                          .one_minus_beta2 = (float)(1.0 - adam->beta2),
+                          .epsilon = (float)adam->epsilon};
+}
+
+int dt_strategy_agree_on_first(dt_comm *comm, int mine) {
+    double lowest = mine < 0 ? -INFINITY : -(double)mine;
+    dt_comm_max_f64(comm, &lowest, 1);
+    return isinf(lowest) ? -1 : (int)-lowest;
+}
+
+dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks) {
+    int most = dt_split_most_ranks(network);
+    if (kind != DT_STRATEGY_HYBRID || ranks <= most)
+        return dt_ok();
+    return dt_fail(DT_USAGE,
+                   "--strategy hybrid splits the hidden dense layers by columns, in %d blocks at this width: "
+                   "too few for %d ranks; use at most %d ranks, a larger --width or another strategy",
+                   most, ranks, most);
+}
+
+dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch) {
+    int ranks = dt_comm_size(comm);
+    if (kind != DT_STRATEGY_HYBRID || ranks == 1)
+        return (dt_split){0};
+    return (dt_split){ranks, dt_comm_rank(comm), batch};
 }
 
 int dt_strategy_roots(int batch, int ranks) {
@@ -34,14 +73,31 @@ static void exchange_combine(void *context, const double *partials, int width, d
     dt_statistics_combine(&strategy->statistics, &strategy->cut.share, partials, width, sums);
 }
 
+static void exchange_weights_needed(void *context, int tensor) {
+    dt_strategy *strategy = context;
+    if (strategy->ops->weights_needed)
+        strategy->ops->weights_needed(strategy->state, tensor);
+}
+
 static void exchange_gradient_ready(void *context, int tensor) {
     dt_strategy *strategy = context;
     strategy->ops->gradient_ready(strategy->state, tensor);
 }
 
+static void exchange_reshape(void *context, dt_reshape shape, const float *source, float *target) {
+    dt_strategy *strategy = context;
+    strategy->ops->reshape(strategy->state, shape, source, target);
+}
+
 static void exchange_progress(void *context) {
     dt_strategy *strategy = context;
     strategy->ops->progress(strategy->state);
+}
+
+/* Tensors that are compared over ranks: learnt ones, then moving statistics. */
+static int replica_count(const dt_strategy *strategy) {
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    return parameters->count + parameters->state_count;
 }
 
 dt_status dt_strategy_create(const dt_strategy_config *config, dt_strategy **strategy) {
@@ -54,19 +110,25 @@ dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t pie
     *strategy = NULL;
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for the %s strategy", dt_strategy_name(config->kind));
-    created->ops = kinds[config->kind];
+    /* One rank has nothing to share. */
+    created->ops = dt_comm_size(config->comm) == 1 ? &dt_allreduce_ops : kinds[config->kind];
     created->comm = config->comm;
     created->model = config->model;
     created->exchange = (dt_exchange){.context = created,
                                       .combine = exchange_combine,
+                                      .weights_needed = exchange_weights_needed,
                                       .gradient_ready = exchange_gradient_ready,
                                       .progress = exchange_progress,
+                                      .reshape = exchange_reshape,
                                       .defers_dense = dt_strategy_defers_dense(config)};
     int ranks = dt_comm_size(config->comm), rank = dt_comm_rank(config->comm);
     const dt_network *network = dt_model_network(config->model);
     dt_status status;
     DT_TRY_CLEANUP(status, dt_cut_create(config->batch, ranks, rank, &created->cut));
     DT_TRY_CLEANUP(status, dt_statistics_create(config->comm, network, config->batch, &created->statistics));
+    created->hashes = calloc((size_t)(ranks + 1) * (size_t)replica_count(created), sizeof *created->hashes);
+    if (!created->hashes)
+        DT_TRY_CLEANUP(status, dt_fail(DT_MEMORY, "no memory to compare %d replicas", ranks));
     DT_TRY_CLEANUP(status, created->ops->create(config, &created->cut, piece_floats, &created->state));
     *strategy = created;
     return status;
@@ -81,6 +143,7 @@ void dt_strategy_destroy(dt_strategy *strategy) {
     strategy->ops->destroy(strategy->state);
     dt_statistics_release(&strategy->statistics);
     dt_cut_release(&strategy->cut);
+    free(strategy->hashes);
     free(strategy);
 }
 
@@ -104,6 +167,62 @@ int dt_strategy_first_not_finite(dt_strategy *strategy) {
 
 void dt_strategy_update(dt_strategy *strategy, int64_t step) {
     strategy->ops->update(strategy->state, step);
+}
+
+void dt_strategy_gather(dt_strategy *strategy) {
+    if (strategy->ops->gather)
+        strategy->ops->gather(strategy->state);
+}
+
+static uint64_t hash_replica(dt_strategy *strategy, int number) {
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    if (number >= parameters->count) {
+        const dt_tensor *row = &parameters->states[number - parameters->count];
+        return dt_hash(0, dt_model_states(strategy->model) + row->offset, row->count * sizeof(float));
+    }
+    const dt_tensor *row = &parameters->tensors[number];
+    uint64_t hash = dt_hash(0, dt_model_weights(strategy->model) + row->offset, row->count * sizeof(float));
+    return strategy->ops->hash_moments(strategy->state, number, hash);
+}
+
+/* The hash of tensor `number` that most ranks have; of two with as many, the lower rank's. */
+static uint64_t common_hash(const uint64_t *all, int ranks, int replicas, int number) {
+    int best = 0, most = 0;
+    for (int rank = 0; rank < ranks; rank++) {
+        int alike = 0;
+        for (int other = 0; other < ranks; other++)
+            alike += all[rank * replicas + number] == all[other * replicas + number];
+        if (alike > most) {
+            most = alike;
+            best = rank;
+        }
+    }
+    return all[best * replicas + number];
+}
+
+static const char *replica_name(const dt_strategy *strategy, int number) {
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    return number < parameters->count ? parameters->tensors[number].name
+                                      : parameters->states[number - parameters->count].name;
+}
+
+dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step) {
+    int ranks = dt_comm_size(strategy->comm), replicas = replica_count(strategy);
+    uint64_t *mine = strategy->hashes, *all = mine + replicas;
+    dt_status status = dt_ok();
+    dt_strategy_gather(strategy);
+    if (ranks == 1)
+        return status;
+    for (int i = 0; i < replicas; i++)
+        mine[i] = hash_replica(strategy, i);
+    dt_comm_allgather(strategy->comm, mine, (size_t)replicas * sizeof *mine, all);
+    for (int i = 0; i < replicas && !dt_failed(&status); i++)
+        if (mine[i] != common_hash(all, ranks, replicas, i))
+            status = dt_fail(DT_MACHINE,
+                             "after step %lld its %s (weights or Adam's moments) is not what the other ranks "
+                             "have: memory or a processor of this host may be at fault",
+                             (long long)step, replica_name(strategy, i));
+    return dt_comm_agree(strategy->comm, status);
 }
 
 /* Every rank has all of the moving statistics. */

@@ -14,17 +14,28 @@ typedef struct dt_strategy_ops {
                         void **state);
     void (*destroy)(void *state); /* takes NULL */
     void (*begin)(void *state);
+    void (*weights_needed)(void *state, int tensor); /* NULL: always complete */
     void (*gradient_ready)(void *state, int tensor);
     void (*progress)(void *state);
+    void (*reshape)(void *state, dt_reshape shape, const float *source, float *target); /* split models */
     void (*finish)(void *state);
     int (*first_not_finite)(void *state);
     void (*update)(void *state, int64_t step);
+    void (*gather)(void *state); /* NULL: always complete */
+    /* A hash of the moments of a tensor, continued from `hash`, if every rank has all of them. */
+    uint64_t (*hash_moments)(void *state, int tensor, uint64_t hash);
     /* As in strategy.h, without the moving statistics, which every rank has. */
     void (*collect)(void *state, dt_strategy_image image);
     void (*restore)(void *state, dt_strategy_image image);
 } dt_strategy_ops;
 
-extern const dt_strategy_ops dt_allreduce_ops;
+extern const dt_strategy_ops dt_allreduce_ops, dt_sharded_ops, dt_hybrid_ops;
+
+/* Adam's step number `step` (from 1). */
+dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step);
+
+/* The lowest of the ranks' numbers that is not negative; -1 if all are. Collective. */
+int dt_strategy_agree_on_first(dt_comm *comm, int mine);
 
 /* Whether the exchange defers the gradients of dense kernels: on one rank nobody else needs them. */
 static inline bool dt_strategy_defers_dense(const dt_strategy_config *config) {

@@ -154,6 +154,35 @@ static json_t *data(const dt_corpus *corpus) {
                      corpus->train.count, "validation", corpus->validation.count, "test", corpus->test.count);
 }
 
+/* The strategies' predicted times; nothing where nothing was measured. */
+static json_t *plan(const dt_planning *planning) {
+    json_t *list = json_array();
+    for (int i = 0; i < planning->count; i++) {
+        const dt_plan_row *row = &planning->rows[i];
+        if (row->possible)
+            json_array_append_new(
+                list, json_pack("{s:s,s:o,s:o,s:o,s:o,s:o,s:o}", "strategy", dt_strategy_name(row->kind),
+                                "compute_s", number(row->compute), "exposed_s", number(row->exposed),
+                                "optimizer_s", number(row->optimizer), "step_s", number(row->step), "speedup",
+                                number(row->speedup), "bytes", number(row->bytes)));
+    }
+    return list;
+}
+
+/* What the epoch's communication came to: bytes a step, seconds that nothing hid, and the share of the time
+ * with messages on their way that something did. */
+static void add_traffic(json_t *line, const dt_epoch_record *record) {
+    const double *seconds = record->phases.seconds;
+    double steps = record->epoch_steps > 0 ? (double)record->epoch_steps : 1.0;
+    double waited = seconds[DT_PHASE_GRADIENTS] + seconds[DT_PHASE_ACTIVATIONS];
+    double travelling = record->traffic.seconds;
+    double overlap = travelling > 0.0 ? fmax(0.0, 1.0 - waited / travelling) : 0.0;
+    json_object_set_new(line, "bytes_sent_a_step", number((double)record->traffic.sent / steps));
+    json_object_set_new(line, "bytes_received_a_step", number((double)record->traffic.received / steps));
+    json_object_set_new(line, "exposed_communication_s", number(waited + seconds[DT_PHASE_STATISTICS]));
+    json_object_set_new(line, "overlap", number(overlap));
+}
+
 /* The moment in UTC. */
 static json_t *moment(void) {
     char text[32];
@@ -166,14 +195,16 @@ static json_t *moment(void) {
 void dt_metrics_start(dt_metrics *metrics, const dt_session *session) {
     char methods[DT_METHODS_TEXT];
     if (metrics->file)
-        write_line(metrics, json_pack("{s:s,s:o,s:i,s:i,s:f,s:o,s:o,s:s,s:o,s:o,s:s}", "event", "start",
-                                      "time", moment(), "ranks", dt_comm_size(session->comm), "nodes",
-                                      dt_comm_nodes(session->comm), "train_flop",
-                                      dt_network_train_flop(&session->network), "options",
-                                      dt_settings_object(session->options), "versions", versions(session),
-                                      "methods", dt_methods_write(session->methods, methods), "hosts",
-                                      hosts(&session->placement), "data", data(&session->corpus), "bits",
-                                      "equal for any number of ranks and threads on one instruction set"));
+        write_line(metrics,
+                   json_pack("{s:s,s:o,s:s,s:o,s:i,s:i,s:f,s:o,s:o,s:s,s:o,s:o,s:s}", "event", "start",
+                             "time", moment(), "strategy", dt_strategy_name(session->strategy), "plan",
+                             plan(&session->planning), "ranks", dt_comm_size(session->comm), "nodes",
+                             dt_comm_nodes(session->comm), "train_flop",
+                             dt_network_train_flop(&session->network), "options",
+                             dt_settings_object(session->options), "versions", versions(session), "methods",
+                             dt_methods_write(session->methods, methods), "hosts", hosts(&session->placement),
+                             "data", data(&session->corpus), "bits",
+                             "equal for any number of ranks and threads on one instruction set"));
 }
 
 void dt_metrics_resume(dt_metrics *metrics, const char *path, const dt_checkpoint_position *position) {
@@ -206,6 +237,7 @@ void dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record) {
     json_t *line = json_pack("{s:s}", "event", "epoch"), *values = epoch_values(record);
     json_object_update(line, values);
     json_decref(values);
+    add_traffic(line, record);
     json_object_set_new(line, "phases", phases);
     write_line(metrics, line);
 }

@@ -19,6 +19,8 @@ typedef struct dt_epoch_record {
     double seconds;      /* the whole epoch */
     double images_per_s; /* training alone */
     dt_phases phases;
+    dt_traffic traffic; /* of the epoch's steps */
+    int64_t epoch_steps;
 } dt_epoch_record;
 
 /* Makes the folder if it is not there and opens DIR/metrics.jsonl. Local. Errors, DT_FILE, name folder or

@@ -27,7 +27,7 @@ bool dt_run_is_complete(const dt_run *run) {
 
 dt_status dt_run_renew_strategy(dt_run *run) {
     dt_session *session = &run->session;
-    dt_strategy_config config = {.kind = session->options->strategy,
+    dt_strategy_config config = {.kind = session->strategy,
                                  .comm = session->comm,
                                  .model = session->model,
                                  .kernels = session->kernels,
@@ -107,10 +107,10 @@ static dt_batch fetch_share(dt_run *run, dt_share share) {
     double start = dt_timer_now();
     dt_session *session = &run->session;
     size_t first = (size_t)run->position.batch * (size_t)session->options->batch;
-    const int *samples = run->order + first + share.first_sample;
+    const int *all = run->order + first, *samples = all + share.first_sample;
     dt_images_fetch(session->corpus.train, samples, share.samples, session->x, session->labels);
     dt_phases_add(&run->phases, DT_PHASE_DATA, start);
-    return (dt_batch){share, session->x, session->labels, samples, (uint32_t)run->position.epoch + 1};
+    return (dt_batch){share, session->x, session->labels, samples, (uint32_t)run->position.epoch + 1, all};
 }
 
 /* One sum over the ranks for all that a step must agree on. */
@@ -197,6 +197,9 @@ static dt_status run_step(dt_run *run) {
     advance(run, totals);
     const dt_checkpoint_position *at = &run->position;
     dt_progress_step(&run->progress, at->epoch + 1, at->batch, at->step, epoch_totals(at));
+    int interval = run->session.options->check_replicas;
+    if (interval > 0 && at->step % interval == 0)
+        DT_TRY(dt_strategy_check_replicas(run->strategy, at->step));
     return dt_checkpointing_obey(run, votes);
 }
 
@@ -246,7 +249,14 @@ static dt_status run_epoch(dt_run *run) {
     double start = dt_timer_now();
     int64_t samples = at->train_samples;
     run->phases = (dt_phases){{0}};
+    dt_traffic before = dt_comm_traffic(run->session.comm);
+    record.epoch_steps = -at->step;
     DT_TRY(run_steps(run));
+    DT_TRY(dt_strategy_check_replicas(run->strategy, at->step));
+    dt_traffic after = dt_comm_traffic(run->session.comm);
+    record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
+                                  after.seconds - before.seconds};
+    record.epoch_steps += at->step;
     double trained = dt_timer_now();
     record.images_per_s = (double)(at->train_samples - samples) / (trained - start);
     record.train = epoch_totals(at);

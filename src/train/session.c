@@ -8,7 +8,9 @@
 
 #include "dtrain/log.h"
 #include "dtrain/strategy.h"
+#include "dtrain/version.h"
 #include "train/choice.h"
+#include "train/fingerprint.h"
 
 /* Evaluation goes in calls of at least so many samples, that the threads have enough to share. */
 enum { EVALUATION_SAMPLES = 64 };
@@ -61,6 +63,8 @@ static dt_status create_model(dt_session *session, bool training) {
                               .roots = training ? dt_strategy_roots(session->options->batch, ranks) : 0,
                               .seed = session->options->seed,
                               .methods = session->methods};
+    if (training)
+        config.split = dt_strategy_split(session->strategy, session->comm, session->options->batch);
     return dt_model_create(&config, &session->model);
 }
 
@@ -106,15 +110,21 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
                           dt_session *session) {
     *session = (dt_session){.comm = comm, .options = options, .network = dt_network_build(network)};
     dt_status status;
+    DT_TRY_CLEANUP(status, dt_fingerprint_check_program(comm, dt_version_text(), options));
     DT_TRY_CLEANUP(status, dt_placement_gather(comm, options->threads, &session->placement));
     dt_placement_print(&session->placement);
     DT_TRY_CLEANUP(status, choose_isa(session));
     DT_TRY_CLEANUP(status, dt_corpus_create(comm, options, &session->corpus));
+    DT_TRY_CLEANUP(status, dt_fingerprint_check_data(comm, dt_fingerprint_of_data(&session->corpus)));
     say_data(&session->corpus);
     session->samples = largest(EVALUATION_SAMPLES, largest_share(session).samples + DT_LEAF_SAMPLES);
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_kernels(session)));
     DT_TRY_CLEANUP(status, dt_choice_make(comm, options->methods, &session->network, session->kernels,
                                           largest_share(session).samples, &session->methods));
+    DT_TRY_CLEANUP(status, dt_fingerprint_check_isa(comm, dt_kernels_isa(session->kernels)));
+    if (training)
+        DT_TRY_CLEANUP(status, dt_planning_resolve(comm, session->kernels, options, &session->network,
+                                                   &session->planning, &session->strategy));
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_model(session, training)));
     return status;
 cleanup:

@@ -8,6 +8,7 @@
 #include "dtrain/placement.h"
 #include "dtrain/train.h"
 #include "train/corpus.h"
+#include "train/planning.h"
 
 typedef struct dt_session {
     dt_comm *comm;             /* borrowed */
@@ -17,7 +18,9 @@ typedef struct dt_session {
     dt_team *team;
     dt_isa isa; /* of the kernels, the same on all ranks */
     dt_kernels *kernels;
-    dt_methods methods; /* of the convolutions */
+    dt_strategy_kind strategy; /* training: what the option came to */
+    dt_planning planning;      /* what it was chosen by */
+    dt_methods methods;        /* of the convolutions */
     dt_model *model;
     dt_corpus corpus;
     int samples; /* the most samples of one call of the model */

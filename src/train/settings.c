@@ -10,10 +10,32 @@ static const char *const kernels_key = "kernels";
 
 /* How long a run goes, on what machine, and what it writes. All other options are part of the mathematics.
  * The data are known by their fingerprint, whatever they are called. */
-static const char *const free_options[] = {
-    "data", "test-limit", "epochs", "max-steps",           "threads",       "strategy", "engine",
-    "isa",  "out",        "quiet",  "checkpoint-every",    "keep",          "resume",   "override",
-    "init", "max-time",   "on-nan", "checkpoint-required", "stall-timeout", "methods",  "tune"};
+static const char *const free_options[] = {"data",
+                                           "test-limit",
+                                           "epochs",
+                                           "max-steps",
+                                           "threads",
+                                           "strategy",
+                                           "engine",
+                                           "isa",
+                                           "out",
+                                           "quiet",
+                                           "checkpoint-every",
+                                           "keep",
+                                           "resume",
+                                           "override",
+                                           "init",
+                                           "max-time",
+                                           "on-nan",
+                                           "checkpoint-required",
+                                           "stall-timeout",
+                                           "methods",
+                                           "tune",
+                                           "check-replicas",
+                                           "ranks",
+                                           "node-ranks",
+                                           "link-gbits",
+                                           "link-us"};
 
 /* Those of them that change the last bits, and so the claim that nothing shows that a run was resumed. */
 static const char *const bit_options[] = {"engine", "kernels", "methods"};

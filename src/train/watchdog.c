@@ -44,14 +44,15 @@ static const char *const activity_texts[DT_ACTIVITIES] = {
     [DT_ACTIVITY_COMPUTE] = "computes",
     [DT_ACTIVITY_STATISTICS] = "waits for the sums of a layer's statistics",
     [DT_ACTIVITY_TOTALS] = "waits for the sum of the losses",
-    [DT_ACTIVITY_GRADIENTS] = "waits for gradients",
+    [DT_ACTIVITY_GRADIENTS] = "waits for gradients or weights",
+    [DT_ACTIVITY_ACTIVATIONS] = "waits for activations",
     [DT_ACTIVITY_EVALUATE] = "evaluates",
     [DT_ACTIVITY_FILES] = "reads or writes files",
 };
 
 static bool waits(dt_activity activity) {
     return activity == DT_ACTIVITY_STATISTICS || activity == DT_ACTIVITY_TOTALS ||
-           activity == DT_ACTIVITY_GRADIENTS;
+           activity == DT_ACTIVITY_GRADIENTS || activity == DT_ACTIVITY_ACTIVATIONS;
 }
 
 static dt_activity activity_of(const rank_notes *notes) {
@@ -260,6 +261,20 @@ static void noted_gradient_ready(void *context, int tensor) {
     watchdog->inner->gradient_ready(watchdog->inner->context, tensor);
 }
 
+static void noted_weights_needed(void *context, int tensor) {
+    dt_watchdog *watchdog = context;
+    note_activity(watchdog, DT_ACTIVITY_GRADIENTS);
+    watchdog->inner->weights_needed(watchdog->inner->context, tensor);
+    note_activity(watchdog, DT_ACTIVITY_COMPUTE);
+}
+
+static void noted_reshape(void *context, dt_reshape shape, const float *source, float *target) {
+    dt_watchdog *watchdog = context;
+    note_activity(watchdog, DT_ACTIVITY_ACTIVATIONS);
+    watchdog->inner->reshape(watchdog->inner->context, shape, source, target);
+    note_activity(watchdog, DT_ACTIVITY_COMPUTE);
+}
+
 static void noted_progress(void *context) {
     dt_watchdog *watchdog = context;
     note_activity(watchdog, DT_ACTIVITY_COMPUTE);
@@ -273,5 +288,9 @@ dt_exchange dt_watchdog_wrap(dt_watchdog *watchdog, const dt_exchange *exchange)
     wrapped.combine = noted_combine;
     wrapped.gradient_ready = noted_gradient_ready;
     wrapped.progress = noted_progress;
+    if (exchange->weights_needed)
+        wrapped.weights_needed = noted_weights_needed;
+    if (exchange->reshape)
+        wrapped.reshape = noted_reshape;
     return wrapped;
 }

@@ -15,9 +15,10 @@
 /* What a rank is doing. */
 typedef enum dt_activity {
     DT_ACTIVITY_COMPUTE,    /* passes, Adam */
-    DT_ACTIVITY_STATISTICS, /* these three wait for other ranks */
+    DT_ACTIVITY_STATISTICS, /* these four wait for other ranks */
     DT_ACTIVITY_TOTALS,
-    DT_ACTIVITY_GRADIENTS,
+    DT_ACTIVITY_GRADIENTS, /* or for weights */
+    DT_ACTIVITY_ACTIVATIONS,
     DT_ACTIVITY_EVALUATE,
     DT_ACTIVITY_FILES, /* saves or loads, or waits for rank 0 to: may take as long as the disk takes */
     DT_ACTIVITIES

@@ -224,6 +224,107 @@ static void test_shares_do_not_matter(void **state) {
     }
 }
 
+/* Columns [first, first + count) of a matrix with `columns` of them. */
+static float *columns_of(const float *matrix, int rows, int columns, int first, int count) {
+    float *part = rig_input(size_of(rows, count));
+    for (int row = 0; row < rows; row++)
+        memcpy(part + size_of(row, count), matrix + size_of(row, columns) + first,
+               (size_t)count * sizeof(float));
+    return part;
+}
+
+/* The input gradient from shares of the units: their roots, and the rest of the tree over them. */
+static float *data_gradient(dt_isa isa, dt_engine engine, const layer *l, int ranks) {
+    enum { MOST_ROOTS = 80 };
+    size_t count = size_of(l->rows, l->shape.in);
+    float *roots = rig_output(MOST_ROOTS * count), *result = rig_output(count);
+    dt_subtree nodes[MOST_ROOTS], own[DT_LEAF_DEPTH];
+    unsigned char merges[MOST_ROOTS], plan_merges[DT_MOST_BLOCKS];
+    int total = 0, height = 0;
+    for (int rank = 0; rank < ranks; rank++) {
+        dt_share units = dt_blocks_share(l->shape.out, ranks, rank);
+        dt_dense_shape shape = {l->shape.in, units.samples};
+        if (units.samples == 0)
+            continue;
+        float *weights = columns_of(l->weights, l->shape.in, l->shape.out, units.first_sample, shape.out);
+        float *dz = columns_of(l->dz, l->rows, l->shape.out, units.first_sample, shape.out);
+        rig r = rig_open(isa, engine, 2, NULL, &shape, l->rows);
+        dt_dense_backward_data_share(r.kernels, shape, units, l->rows, dz, weights,
+                                     (dt_root_sink){roots + (size_t)total * count, count});
+        int added = dt_leaves_plan(&units, plan_merges, own).roots;
+        memcpy(nodes + total, own, (size_t)added * sizeof *own);
+        total += added;
+        rig_close(r);
+        free(weights);
+        free(dz);
+    }
+    assert_int_equal(dt_leaves_reduce(dt_blocks_count(l->shape.out), nodes, total, merges, NULL), 1);
+    float *stack[DT_LEAF_DEPTH];
+    for (int value = 0; value < total; value++) {
+        stack[height++] = roots + (size_t)value * count;
+        for (int merge = 0; merge < merges[value]; merge++, height--)
+            for (size_t i = 0; i < count; i++)
+                stack[height - 2][i] += stack[height - 1][i];
+    }
+    memcpy(result, stack[0], count * sizeof(float));
+    free(roots);
+    return result;
+}
+
+static void test_shares_of_units_do_not_matter(void **state) {
+    static const dt_dense_shape shapes[] = {{37, 61}, {133, 97}, {50, 1100}, {7, 5}, {26, 4096}};
+    (void)state;
+    for (int shape = 0; shape < 5; shape++) {
+        layer l = layer_create(shapes[shape], shape == 4 ? 64 : 9 + 30 * shape);
+        size_t count = size_of(l.rows, l.shape.in);
+        for (int isa = -1; isa <= (int)dt_isa_best(); isa++) {
+            dt_engine engine = isa < 0 ? DT_ENGINE_REFERENCE : DT_ENGINE_AUTO;
+            dt_isa set = isa < 0 ? DT_ISA_BASELINE : (dt_isa)isa;
+            rig r = rig_open(set, engine, 2, NULL, &l.shape, l.rows);
+            float *whole = rig_output(count);
+            dt_dense_backward_data(r.kernels, l.shape, l.rows, l.dz, l.weights, whole);
+            rig_check_output(whole, count);
+            for (int ranks = 1; ranks <= 8; ranks++) {
+                float *cut = data_gradient(set, engine, &l, ranks);
+                rig_check_same_bits("shares of units", cut, whole, count);
+                free(cut);
+            }
+            free(whole);
+            rig_close(r);
+        }
+        layer_free(l);
+    }
+}
+
+/* The columns of a share: the same bits as in the whole layer. */
+static void test_columns_stand_alone(void **state) {
+    (void)state;
+    layer l = layer_create((dt_dense_shape){150, 413}, 23);
+    for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++)
+        for (int ranks = 2; ranks <= 8; ranks += 3) {
+            rig r = rig_open(isa, DT_ENGINE_AUTO, 2, NULL, &l.shape, l.rows);
+            float *y = rig_output(size_of(l.rows, l.shape.out));
+            dt_dense_forward(r.kernels, l.shape, l.rows, l.x, l.weights, l.bias, true, y);
+            for (int rank = 0; rank < ranks; rank++) {
+                dt_share units = dt_blocks_share(l.shape.out, ranks, rank);
+                dt_dense_shape shape = {l.shape.in, units.samples};
+                float *weights =
+                    columns_of(l.weights, l.shape.in, l.shape.out, units.first_sample, shape.out);
+                float *expected = columns_of(y, l.rows, l.shape.out, units.first_sample, shape.out);
+                float *part = rig_output(size_of(l.rows, shape.out));
+                dt_dense_forward(r.kernels, shape, l.rows, l.x, weights, l.bias + units.first_sample, true,
+                                 part);
+                rig_check_same_bits("columns", part, expected, size_of(l.rows, shape.out));
+                free(weights);
+                free(expected);
+                free(part);
+            }
+            free(y);
+            rig_close(r);
+        }
+    layer_free(l);
+}
+
 /* Weights and moments. */
 typedef struct learnt {
     float *weights, *m, *v;
@@ -359,6 +460,8 @@ int main(void) {
         cmocka_unit_test(test_rows_stand_alone),
         cmocka_unit_test(test_threads_do_not_matter),
         cmocka_unit_test(test_shares_do_not_matter),
+        cmocka_unit_test(test_shares_of_units_do_not_matter),
+        cmocka_unit_test(test_columns_stand_alone),
         cmocka_unit_test(test_gradient_is_chain_and_tree),
         cmocka_unit_test(test_update_is_gradient_and_adam),
         cmocka_unit_test(test_nan_survives_relu),

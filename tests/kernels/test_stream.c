@@ -223,7 +223,7 @@ static void check_dropout(dt_kernels *kernels, dt_kernels *twin) {
         for (int k = 0; k < 5; k++) {
             size_t count = 5 * (size_t)units[k], place = 0;
             float *x = rig_input(count), *y = rig_output(count), *twin_y = rig_output(count);
-            dt_dropout_key key = {(uint64_t)rig_random(1000) * 0x123456789u, 1, 3, rates[i]};
+            dt_dropout_key key = {(uint64_t)rig_random(1000) * 0x123456789u, 1, 3, rates[i], 0};
             memcpy(y, x, count * sizeof(float));
             memcpy(twin_y, x, count * sizeof(float));
             for (int row = 0; row < 5; row++)

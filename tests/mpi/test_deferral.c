@@ -61,7 +61,7 @@ static void run_pass(side s, int batch, float first_pixel) {
         labels[i] = (uint8_t)(i % 10);
         samples[i] = i;
     }
-    dt_batch inputs = {dt_strategy_begin(s.strategy, batch), x, labels, samples, 1};
+    dt_batch inputs = {dt_strategy_begin(s.strategy, batch), x, labels, samples, 1, NULL};
     dt_model_train(s.model, &inputs, dt_strategy_exchange(s.strategy), &totals);
     dt_strategy_finish(s.strategy);
 }

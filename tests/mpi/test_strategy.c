@@ -19,6 +19,7 @@ enum { BATCHES = sizeof batches / sizeof *batches };
 static const dt_adam_config adam = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 
 static dt_comm *comm;
+static dt_strategy_kind kind;
 
 /* A model whose gradients the tests write themselves, and a strategy on it. */
 typedef struct fixture {
@@ -32,7 +33,7 @@ typedef struct fixture {
     uint32_t salt; /* makes the values of each step its own */
 } fixture;
 
-static fixture open_fixture(double width, size_t piece_floats) {
+static fixture open_storing(double width, size_t piece_floats, bool store_gradients) {
     fixture f = {.roots = dt_strategy_roots(BATCH, dt_comm_size(comm))};
     dt_network network = dt_network_build((dt_network_config){.width = width});
     assert_ok(dt_team_create(2, &f.team));
@@ -41,16 +42,20 @@ static fixture open_fixture(double width, size_t piece_floats) {
         .network = &network, .kernels = f.kernels, .samples = 1, .leaves = 1, .roots = f.roots};
     assert_ok(dt_model_create(&model, &f.model));
     f.parameters = dt_model_parameters(f.model);
-    dt_strategy_config config = {.kind = DT_STRATEGY_ALLREDUCE,
+    dt_strategy_config config = {.kind = kind,
                                  .comm = comm,
                                  .model = f.model,
                                  .kernels = f.kernels,
                                  .batch = BATCH,
                                  .adam = adam,
-                                 .store_gradients = true};
+                                 .store_gradients = store_gradients};
     assert_ok(dt_strategy_create_pieces(&config, piece_floats, &f.strategy));
     f.exchange = dt_strategy_exchange(f.strategy);
     return f;
+}
+
+static fixture open_fixture(double width, size_t piece_floats) {
+    return open_storing(width, piece_floats, true);
 }
 
 static void close_fixture(fixture *f) {
@@ -222,28 +227,69 @@ static void assert_same_on_all_ranks(uint64_t mine) {
     free(all);
 }
 
-static void test_update_is_adam_on_the_sum(void **state) {
-    (void)state;
-    fixture f = open_fixture(0.02, 1024);
+/* A step by hand on whole arrays, from the gradients that leaves.h defines. */
+static void update_by_hand(const fixture *f, int batch, int step, float *gradients, float *const state[3]) {
+    double rate = 1e-3 * sqrt(1.0 - pow(0.999, step)) / (1.0 - pow(0.9, step));
+    dt_adam_step values = {(float)rate, (float)(1.0 - 0.9), (float)(1.0 - 0.999), 1e-8f};
+    for (int tensor = 0; tensor < f->parameters->count; tensor++) {
+        const dt_tensor *row = &f->parameters->tensors[tensor];
+        for (size_t i = row->offset; i < row->offset + row->count; i++)
+            gradients[i] = is_summed(f, tensor) ? expected_value(f, batch, i) : leaf_value(f, 0, i);
+    }
+    dt_adam_update(f->kernels, values, f->parameters->floats, gradients, state[0], state[1], state[2]);
+}
+
+static void check_update(size_t piece_floats, bool store_gradients) {
+    fixture f = open_storing(0.02, piece_floats, store_gradients);
     size_t floats = f.parameters->floats;
     dt_parameters_init(f.parameters, 1, dt_model_weights(f.model), dt_model_states(f.model));
     dt_slab own;
-    assert_ok(dt_slab_reserve(3 * floats * sizeof(float), "the test", &own));
+    assert_ok(dt_slab_reserve(4 * floats * sizeof(float), "the test", &own));
     float *weights = own.base, *m = weights + floats, *v = m + floats;
     memcpy(weights, dt_model_weights(f.model), floats * sizeof *weights);
     for (int step = 1; step <= 4; step++) {
         run_step(&f, batches[step], ORDER_BACKWARD, true, NULL, 0);
-        check_gradient(&f, batches[step]);
-        double rate = 1e-3 * sqrt(1.0 - pow(0.999, step)) / (1.0 - pow(0.9, step));
-        dt_adam_step values = {(float)rate, (float)(1.0 - 0.9), (float)(1.0 - 0.999), 1e-8f};
-        dt_adam_update(f.kernels, values, floats, dt_model_gradients(f.model), weights, m, v);
+        if (store_gradients)
+            check_gradient(&f, batches[step]);
+        update_by_hand(&f, batches[step], step, v + floats, (float *const[3]){weights, m, v});
         dt_strategy_update(f.strategy, step);
+        dt_strategy_gather(f.strategy);
         assert_memory_equal(dt_model_weights(f.model), weights, floats * sizeof *weights);
         assert_same_on_all_ranks(
             dt_parameters_hash(f.parameters, dt_model_weights(f.model), dt_model_states(f.model)));
     }
     dt_slab_release(&own);
     close_fixture(&f);
+}
+
+static void test_update_is_adam_on_the_sum(void **state) {
+    static const size_t pieces[] = {112, DT_PIECE_FLOATS};
+    (void)state;
+    for (size_t p = 0; p < sizeof pieces / sizeof *pieces; p++)
+        for (int store = 0; store < 2; store++)
+            check_update(pieces[p], store || dt_comm_size(comm) == 1);
+}
+
+/* Where gradients are not stored, weights that are asked for one by one are there, the rest on its way. */
+static void test_weights_come_when_needed(void **state) {
+    (void)state;
+    bool store = dt_comm_size(comm) == 1;
+    fixture whole = open_storing(0.02, 112, store), single = open_storing(0.02, 112, store);
+    for (int step = 1; step <= 3; step++) {
+        run_step(&whole, batches[step], ORDER_BACKWARD, true, NULL, 0);
+        run_step(&single, batches[step], ORDER_BACKWARD, true, NULL, 0);
+        dt_strategy_update(whole.strategy, step);
+        dt_strategy_gather(whole.strategy);
+        dt_strategy_update(single.strategy, step);
+        for (int tensor = 0; tensor < single.parameters->count; tensor++) {
+            const dt_tensor *row = &single.parameters->tensors[tensor];
+            single.exchange->weights_needed(single.exchange->context, tensor);
+            assert_memory_equal(dt_model_weights(single.model) + row->offset,
+                                dt_model_weights(whole.model) + row->offset, row->count * sizeof(float));
+        }
+    }
+    close_fixture(&whole);
+    close_fixture(&single);
 }
 
 /* An image of fixture f's whole state in `memory`; empty on all ranks but 0. */
@@ -266,12 +312,15 @@ static void run_update(fixture *f, int step) {
     f->salt = (uint32_t)step;
     run_step(f, batches[step % BATCHES], ORDER_BACKWARD, true, NULL, 0);
     dt_strategy_update(f->strategy, step);
+    for (int tensor = 0; tensor < f->parameters->count; tensor++)
+        f->exchange->weights_needed(f->exchange->context, tensor);
 }
 
 /* Another run that starts from the image of the first goes on with its bits, and hands out the same image. */
 static void test_restored_state_goes_on_as_the_collected_one(void **state) {
     (void)state;
-    fixture first = open_fixture(0.02, 1024), second = open_fixture(0.02, 32);
+    bool store = dt_comm_size(comm) == 1;
+    fixture first = open_storing(0.02, 1024, store), second = open_storing(0.02, 32, store);
     dt_slab memory, again;
     dt_strategy_image image = reserve_image(&first, &memory), copy = reserve_image(&first, &again);
     dt_parameters_init(first.parameters, 1, dt_model_weights(first.model), dt_model_states(first.model));
@@ -286,6 +335,8 @@ static void test_restored_state_goes_on_as_the_collected_one(void **state) {
         run_update(&first, step);
         run_update(&second, step);
     }
+    dt_strategy_gather(first.strategy);
+    dt_strategy_gather(second.strategy);
     uint64_t hash =
         dt_parameters_hash(first.parameters, dt_model_weights(first.model), dt_model_states(first.model));
     assert_int_equal(
@@ -327,7 +378,7 @@ static void test_statistics_are_those_of_one_rank(void **state) {
 
 static void test_first_tensor_that_is_not_finite_is_found(void **state) {
     (void)state;
-    fixture f = open_fixture(0.02, 1024);
+    fixture f = open_storing(0.02, 1024, dt_comm_size(comm) == 1);
     static const float bad[] = {NAN, INFINITY, -INFINITY};
     for (int tensor = 0; tensor < f.parameters->count; tensor++) {
         run_step(&f, batches[tensor % BATCHES], ORDER_BACKWARD, true, &bad[tensor % 3], 1u << tensor);
@@ -340,10 +391,13 @@ static void test_first_tensor_that_is_not_finite_is_found(void **state) {
     close_fixture(&f);
 }
 
-/* Bytes sent in a step by this rank, and by all together. */
+/* Bytes sent in a whole step by this rank, and by all together. */
 static void count_sent(fixture *f, int batch, int64_t *mine, int64_t *all) {
+    static int64_t step;
     dt_traffic before = dt_comm_traffic(comm);
     run_step(f, batch, ORDER_BACKWARD, true, NULL, 0);
+    dt_strategy_update(f->strategy, ++step);
+    dt_strategy_gather(f->strategy);
     dt_traffic after = dt_comm_traffic(comm);
     int64_t sums[2] = {(int64_t)(after.sent - before.sent), (int64_t)(after.received - before.received)};
     *mine = sums[0];
@@ -360,7 +414,7 @@ static void test_traffic_of_powers_of_two(void **state) {
     int64_t ranks = dt_comm_size(comm), mine, all;
     if ((ranks & (ranks - 1)) != 0)
         return;
-    fixture f = open_fixture(0.02, 1024);
+    fixture f = open_storing(0.02, 1024, false);
     int64_t bytes = (int64_t)(f.parameters->summed_floats * sizeof(float));
     int64_t pieces = (int64_t)(f.parameters->summed_floats + 1023) / 1024;
     count_sent(&f, 64, &mine, &all);
@@ -372,7 +426,7 @@ static void test_traffic_of_powers_of_two(void **state) {
 /* Whatever the roots: each but the owner's own travels once over every slice, and the sum N-1 times. */
 static void test_traffic_of_any_cut(void **state) {
     (void)state;
-    fixture f = open_fixture(0.02, 16 * (size_t)dt_comm_size(comm));
+    fixture f = open_storing(0.02, 16 * (size_t)dt_comm_size(comm), false);
     int64_t ranks = dt_comm_size(comm), mine, all;
     int64_t floats = (int64_t)f.parameters->summed_floats / (16 * ranks) * (16 * ranks);
     int64_t rest = (int64_t)f.parameters->summed_floats - floats;
@@ -394,12 +448,18 @@ static void test_traffic_of_any_cut(void **state) {
     close_fixture(&f);
 }
 
-int main(void) {
+/* test_strategy STRATEGY */
+int main(int argument_count, char **arguments) {
+    if (argument_count != 2)
+        return 1;
+    while (kind < DT_STRATEGY_SHARDED && strcmp(dt_strategy_name(kind), arguments[1]) != 0)
+        kind++;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_share_is_that_of_the_rank),
         cmocka_unit_test(test_gradient_is_the_canonical_sum),
         cmocka_unit_test(test_pieces_of_ordinary_size),
         cmocka_unit_test(test_update_is_adam_on_the_sum),
+        cmocka_unit_test(test_weights_come_when_needed),
         cmocka_unit_test(test_restored_state_goes_on_as_the_collected_one),
         cmocka_unit_test(test_statistics_are_those_of_one_rank),
         cmocka_unit_test(test_first_tensor_that_is_not_finite_is_found),

@@ -326,7 +326,10 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_int_equal(options.network.bn_layers, DT_BN_ALL);
     assert_int_equal(options.validation, 5000);
     assert_int_equal(options.train_limit | options.test_limit | options.max_steps | options.threads, 0);
-    assert_int_equal(options.strategy, DT_STRATEGY_ALLREDUCE);
+    assert_int_equal(options.strategy, DT_STRATEGY_AUTO);
+    assert_int_equal(options.check_replicas | options.node_ranks, 0);
+    assert_null(options.plan_ranks);
+    assert_true(options.link_gbits == 0 && options.link_us == 0);
     assert_int_equal(options.engine, DT_ENGINE_AUTO);
     assert_int_equal(options.isa, DT_ISA_BEST);
     assert_string_equal(options.methods, "auto");
@@ -350,8 +353,9 @@ static void test_each_option_has_its_field(void **state) {
     assert_ok(PARSE(&line, "--data=d", "--validation=2", "--train-limit=3", "--test-limit=4", "--epochs=5",
                     "--batch=6", "--max-steps=7", "--lr=0.25", "--beta1=0.5", "--beta2=0.75", "--eps=0.125",
                     "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
-                    "--threads=9", "--strategy=allreduce", "--engine=blas", "--isa=avx2", "--methods=m",
-                    "--tune", "--out=o", "--quiet"));
+                    "--threads=9", "--strategy=hybrid", "--check-replicas=10", "--ranks=2,4",
+                    "--node-ranks=11", "--link-gbits=1.5", "--link-us=2.5", "--engine=blas", "--isa=avx2",
+                    "--methods=m", "--tune", "--out=o", "--quiet"));
     dt_options options = line.options;
     assert_ok(PARSE(&line, "--keep=10", "--checkpoint-required", "--override", "--init=i", "--on-nan=rewind",
                     "--stall-timeout=11", "--max-time=12s", "--checkpoint-every=13steps", "--resume=r"));
@@ -378,7 +382,11 @@ static void test_each_option_has_its_field(void **state) {
     assert_true(options.network.width == 2 && options.network.dropout == 0.25f);
     assert_int_equal(options.network.bn_axis, DT_BN_CHANNELS);
     assert_int_equal(options.network.bn_layers, DT_BN_NONE);
-    assert_int_equal(options.strategy, DT_STRATEGY_ALLREDUCE);
+    assert_int_equal(options.strategy, DT_STRATEGY_HYBRID);
+    assert_int_equal(options.check_replicas, 10);
+    assert_string_equal(options.plan_ranks, "2,4");
+    assert_int_equal(options.node_ranks, 11);
+    assert_true(options.link_gbits == 1.5 && options.link_us == 2.5);
     assert_int_equal(options.engine, DT_ENGINE_BLAS);
     assert_int_equal(options.isa, DT_ISA_AVX2);
     assert_string_equal(options.methods, "m");
@@ -514,7 +522,7 @@ static void test_wrong_arguments(void **state) {
     (void)state;
     dt_command_line line;
     assert_fails(PARSE(&line, "trian"), DT_USAGE,
-                 "'trian' is not a command: train, eval, info, report, inspect or export");
+                 "'trian' is not a command: train, eval, info, plan, report, inspect or export");
     assert_fails(PARSE(&line, ""), DT_USAGE, "'' is not a command");
     assert_fails(PARSE(&line, "-"), DT_USAGE, "'-' is not a command");
     assert_fails(PARSE(&line, "train", "x"), DT_USAGE, "'x': an argument too many");

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* Plans: measured, predicted, printed. */
+#include "train/planning.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "dtrain/log.h"
+#include "dtrain/placement.h"
+#include "dtrain/timer.h"
+#include "parallel/measurement.h"
+
+dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup, double link_gbits,
+                              double link_us, dt_planning *planning) {
+    double start = dt_timer_now();
+    *planning = (dt_planning){.setup = setup};
+    DT_TRY(dt_measurement_run(comm, kernels, &setup, &planning->times));
+    if (link_gbits > 0.0)
+        planning->times.across.bandwidth = link_gbits * 1e9 / 8.0 / setup.node_ranks;
+    dt_plan_link needed = setup.ranks > setup.node_ranks ? planning->times.across : planning->times.within;
+    if (setup.ranks > 1 && needed.bandwidth <= 0.0)
+        return dt_fail(DT_USAGE,
+                       "messages can be timed between ranks alone: start the plan on 2 ranks or more "
+                       "(mpirun -np 2), or name a link with --link-gbits and --node-ranks 1");
+    if (link_us > 0.0)
+        planning->times.across.latency = link_us * 1e-6;
+    for (int kind = 0; kind < DT_STRATEGIES; kind++)
+        planning->rows[planning->count++] = dt_plan_predict((dt_strategy_kind)kind, &setup, &planning->times);
+    planning->seconds = dt_timer_now() - start;
+    return dt_ok();
+}
+
+static void print_link(const char *where, dt_plan_link link) {
+    dt_log_note("  a message %s takes %.1f us + size / %.2f GB/s", where, 1e6 * link.latency,
+                link.bandwidth / 1e9);
+}
+
+void dt_planning_print(const dt_planning *planning) {
+    const dt_plan_setup *setup = &planning->setup;
+    dt_strategy_kind best = dt_plan_choose(planning->rows, planning->count);
+    dt_log_note("plan: batch %d on %d rank%s, %d a node, predicted from %.1f s of measuring", setup->batch,
+                setup->ranks, setup->ranks == 1 ? "" : "s", setup->node_ranks, planning->seconds);
+    if (setup->node_ranks > 1 && setup->ranks > 1)
+        print_link("inside a node", planning->times.within);
+    if (setup->ranks > setup->node_ranks)
+        print_link("between nodes", planning->times.across);
+    dt_log_note("  %-10s %9s %9s %9s %9s %9s %9s", "strategy", "compute", "exposed", "optimizer", "step",
+                "speed-up", "sent");
+    for (int i = 0; i < planning->count; i++) {
+        const dt_plan_row *row = &planning->rows[i];
+        if (!row->possible)
+            dt_log_note("  %-10s too many ranks for its columns", dt_strategy_name(row->kind));
+        else
+            dt_log_note("  %-10s %6.1f ms %6.1f ms %6.1f ms %6.1f ms %9.2f %6.1f MB%s",
+                        dt_strategy_name(row->kind), 1e3 * row->compute, 1e3 * row->exposed,
+                        1e3 * row->optimizer, 1e3 * row->step, row->speedup, row->bytes / 1e6,
+                        row->kind == best ? "  <- fastest" : "");
+    }
+}
+
+dt_status dt_planning_resolve(dt_comm *comm, dt_kernels *kernels, const dt_options *options,
+                              const dt_network *network, dt_planning *planning, dt_strategy_kind *kind) {
+    int ranks = dt_comm_size(comm);
+    *planning = (dt_planning){0};
+    *kind = options->strategy == DT_STRATEGY_AUTO ? DT_STRATEGY_ALLREDUCE : options->strategy;
+    if (options->strategy != DT_STRATEGY_AUTO || ranks == 1)
+        return dt_strategy_check(*kind, network, ranks);
+    double node_ranks = dt_comm_node_size(comm);
+    dt_comm_max_f64(comm, &node_ranks, 1);
+    dt_plan_setup setup = {network, options->batch, ranks, (int)node_ranks};
+    DT_TRY(dt_planning_measure(comm, kernels, setup, 0.0, 0.0, planning));
+    *kind = dt_plan_choose(planning->rows, planning->count);
+    /* Every rank has the same times but for rounding of its own; one decides. */
+    dt_comm_broadcast(comm, kind, sizeof *kind, 0);
+    dt_planning_print(planning);
+    return dt_ok();
+}
+
+/* The next number of a list "2,4,8"; 0 at its end, -1 for anything else. */
+static int next_number(const char **list) {
+    char *end;
+    if (**list == '\0')
+        return 0;
+    errno = 0;
+    long value = strtol(*list, &end, 10);
+    if (errno || end == *list || value < 1 || value > 65536 || (*end != ',' && *end != '\0') ||
+        (*end == ',' && end[1] == '\0'))
+        return -1;
+    *list = *end == ',' ? end + 1 : end;
+    return (int)value;
+}
+
+static dt_status check_list(const char *list) {
+    const char *rest = list;
+    int ranks = next_number(&rest);
+    while (ranks > 0)
+        ranks = next_number(&rest);
+    return ranks == 0
+               ? dt_ok()
+               : dt_fail(DT_USAGE,
+                         "--ranks %.200s: numbers of ranks from 1 to 65536 with commas between them", list);
+}
+
+/* Ranks of a node: what was asked for; else on a named link one; else as they run here. */
+static int ranks_of_node(const dt_options *options, const dt_comm *comm, int ranks) {
+    int node_ranks = options->node_ranks > 0 ? options->node_ranks : dt_comm_node_size(comm);
+    if (options->node_ranks == 0 && dt_comm_nodes(comm) == 1)
+        node_ranks = options->link_gbits > 0.0 ? 1 : ranks;
+    return node_ranks < ranks ? node_ranks : ranks;
+}
+
+static dt_status plan_all(const dt_options *options, dt_comm *comm, dt_kernels *kernels) {
+    dt_network network = dt_network_build(options->network);
+    char own[16];
+    snprintf(own, sizeof own, "%d", dt_comm_size(comm));
+    const char *list = options->plan_ranks ? options->plan_ranks : own;
+    DT_TRY(check_list(list));
+    for (int ranks = next_number(&list); ranks > 0; ranks = next_number(&list)) {
+        dt_plan_setup setup = {&network, options->batch, ranks, ranks_of_node(options, comm, ranks)};
+        dt_planning planning;
+        DT_TRY(dt_planning_measure(comm, kernels, setup, options->link_gbits, options->link_us, &planning));
+        dt_planning_print(&planning);
+    }
+    return dt_ok();
+}
+
+dt_status dt_plan_run(const dt_options *options, dt_comm *comm) {
+    dt_placement_table table;
+    dt_team *team = NULL;
+    dt_kernels *kernels = NULL;
+    DT_TRY(dt_placement_gather(comm, options->threads, &table));
+    dt_placement_print(&table);
+    dt_status status = dt_team_create(table.places[dt_comm_rank(comm)].threads, &team);
+    if (!dt_failed(&status)) {
+        dt_kernels_config config = {.team = team, .isa = options->isa, .engine = options->engine};
+        status = dt_kernels_create(&config, &kernels);
+    }
+    status = dt_comm_agree(comm, status);
+    if (!dt_failed(&status))
+        status = plan_all(options, comm, kernels);
+    dt_kernels_destroy(kernels);
+    dt_team_destroy(team);
+    dt_placement_release(&table);
+    return status;
+}

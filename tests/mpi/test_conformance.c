@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-3-Clause */
+/* What every strategy promises: real training steps, on any number of ranks and threads and whatever the
+ * batch, end with the weights, moments, statistics and losses that one rank alone computes, bit for bit; and
+ * what one strategy has collected another goes on from. */
+#include "test.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dtrain/hash.h"
+#include "dtrain/memory.h"
+#include "dtrain/plan.h"
+#include "dtrain/strategy.h"
+#include "parallel/strategy_ops.h"
+
+enum { BATCH = 100, PIXELS = 784, STEPS = 5 };
+
+/* From more leaves than any run has ranks down to one sample. */
+static const int batches[STEPS] = {64, 7, 1, 100, 23};
+
+static const dt_adam_config adam = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
+
+static dt_comm *comm;
+
+/* The inputs of a step are functions of its number and the sample. */
+static float x[BATCH * PIXELS];
+static uint8_t labels[BATCH];
+static int numbers[BATCH];
+
+static void fill_batch(int step, int first, int samples) {
+    for (int i = 0; i < samples; i++) {
+        for (int pixel = 0; pixel < PIXELS; pixel++)
+            x[i * PIXELS + pixel] = (float)((first + i + 3 * step) * 7919 % 1009 * (pixel + 1) % 1000) / 1e3f;
+        labels[i] = (uint8_t)((first + i + step) % 10);
+    }
+    for (int i = 0; i < BATCH; i++)
+        numbers[i] = step * 1000 + i;
+}
+
+/* One run: team, kernels, model and, in `strategy`, how the ranks share it. */
+typedef struct side {
+    dt_team *team;
+    dt_kernels *kernels;
+    dt_model *model;
+    dt_strategy *strategy;
+    int64_t losses[STEPS];
+} side;
+
+static dt_network tiny_network(double width, dt_bn_axis axis) {
+    return dt_network_build((dt_network_config){.width = width, .bn_axis = axis, .dropout = 0.5f});
+}
+
+static void open_model(side *s, const dt_network *network, dt_engine engine, int threads, dt_split split,
+                       int ranks) {
+    assert_ok(dt_team_create(threads, &s->team));
+    assert_ok(dt_kernels_create(&(dt_kernels_config){s->team, DT_ISA_BEST, engine}, &s->kernels));
+    dt_model_config config = {.network = network,
+                              .kernels = s->kernels,
+                              .samples = BATCH,
+                              .leaves = dt_leaves_count(BATCH),
+                              .roots = dt_strategy_roots(BATCH, ranks),
+                              .seed = 11,
+                              .split = split};
+    assert_ok(dt_model_create(&config, &s->model));
+    dt_parameters_init(dt_model_parameters(s->model), 5, dt_model_weights(s->model),
+                       dt_model_states(s->model));
+}
+
+static side open_side(const dt_network *network, dt_strategy_kind kind, dt_engine engine, int threads,
+                      size_t piece_floats) {
+    side s = {0};
+    assert_ok(dt_strategy_check(kind, network, dt_comm_size(comm)));
+    open_model(&s, network, engine, threads, dt_strategy_split(kind, comm, BATCH), dt_comm_size(comm));
+    dt_strategy_config config = {
+        .kind = kind, .comm = comm, .model = s.model, .kernels = s.kernels, .batch = BATCH, .adam = adam};
+    assert_ok(dt_strategy_create_pieces(&config, piece_floats, &s.strategy));
+    return s;
+}
+
+static void close_side(side *s) {
+    dt_strategy_destroy(s->strategy);
+    dt_model_destroy(s->model);
+    dt_kernels_destroy(s->kernels);
+    dt_team_destroy(s->team);
+}
+
+static int64_t sum_over_ranks(int64_t value) {
+    dt_comm_sum_i64(comm, &value, 1);
+    return value;
+}
+
+static void run_step(side *s, int step) {
+    dt_share share = dt_strategy_begin(s->strategy, batches[step]);
+    fill_batch(step, share.first_sample, share.samples);
+    dt_batch batch = {share, x, labels, numbers + share.first_sample, 1, numbers};
+    dt_totals totals;
+    dt_model_train(s->model, &batch, dt_strategy_exchange(s->strategy), &totals);
+    dt_strategy_finish(s->strategy);
+    assert_int_equal(dt_strategy_first_not_finite(s->strategy), -1);
+    dt_strategy_update(s->strategy, step + 1);
+    s->losses[step] = sum_over_ranks(totals.loss);
+}
+
+/* All that training changes, of one run. */
+typedef struct state_copy {
+    dt_slab memory;
+    dt_strategy_image image;
+    size_t bytes;
+} state_copy;
+
+static state_copy reserve_copy(const dt_parameters *parameters) {
+    state_copy copy = {.bytes = (3 * parameters->floats + parameters->state_floats) * sizeof(float)};
+    assert_ok(dt_slab_reserve(copy.bytes, "the test", &copy.memory));
+    copy.image.weights = copy.memory.base;
+    copy.image.m = copy.image.weights + parameters->floats;
+    copy.image.v = copy.image.m + parameters->floats;
+    copy.image.states = copy.image.v + parameters->floats;
+    return copy;
+}
+
+/* One process alone, with stored gradients and Adam by hand. states[i] is the state behind step i. */
+static void compute_alone(const dt_network *network, dt_engine engine, int64_t losses[STEPS],
+                          state_copy states[STEPS]) {
+    side s = {0};
+    open_model(&s, network, engine, 1, (dt_split){0}, 1);
+    const dt_parameters *parameters = dt_model_parameters(s.model);
+    for (int step = 0; step < STEPS; step++) {
+        dt_share share = dt_leaves_share(batches[step], 1, 0);
+        dt_exchange exchange = dt_exchange_alone(&share.leaves);
+        fill_batch(step, 0, share.samples);
+        dt_batch batch = {share, x, labels, numbers, 1, NULL};
+        dt_totals totals;
+        dt_model_train(s.model, &batch, &exchange, &totals);
+        losses[step] = totals.loss;
+        dt_strategy_image now = states[step].image;
+        if (step > 0)
+            memcpy(states[step].memory.base, states[step - 1].memory.base, states[step].bytes);
+        dt_adam_update(s.kernels, dt_strategy_adam_step(&adam, step + 1), parameters->floats,
+                       dt_model_gradients(s.model), dt_model_weights(s.model), now.m, now.v);
+        memcpy(now.weights, dt_model_weights(s.model), parameters->floats * sizeof(float));
+        memcpy(now.states, dt_model_states(s.model), parameters->state_floats * sizeof(float));
+    }
+    close_side(&s);
+}
+
+/* The reference, from rank 0 to all. */
+static void run_alone(const dt_network *network, dt_engine engine, int64_t losses[STEPS],
+                      state_copy states[STEPS]) {
+    dt_parameters parameters = dt_parameters_layout(network);
+    for (int step = 0; step < STEPS; step++)
+        states[step] = reserve_copy(&parameters);
+    if (dt_comm_rank(comm) == 0)
+        compute_alone(network, engine, losses, states);
+    dt_comm_broadcast(comm, losses, STEPS * sizeof *losses, 0);
+    for (int step = 0; step < STEPS; step++)
+        dt_comm_broadcast(comm, states[step].memory.base, states[step].bytes, 0);
+}
+
+static void check_tensor(const char *what, const char *name, const float *found, const float *expected,
+                         size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (memcmp(&found[i], &expected[i], sizeof(float)) != 0)
+            fail_msg("rank %d of %d: %s of %s [%zu] is %a, expected %a", dt_comm_rank(comm),
+                     dt_comm_size(comm), what, name, i, (double)found[i], (double)expected[i]);
+}
+
+/* Weights on every rank, everything on rank 0. */
+static void check_state(side *s, const state_copy *expected) {
+    const dt_parameters *parameters = dt_model_parameters(s->model);
+    state_copy found = reserve_copy(parameters);
+    dt_strategy_gather(s->strategy);
+    dt_strategy_image none = {0}, image = dt_comm_rank(comm) == 0 ? found.image : none;
+    dt_strategy_collect(s->strategy, image);
+    for (int i = 0; i < parameters->count; i++) {
+        const dt_tensor *row = &parameters->tensors[i];
+        size_t at = row->offset;
+        check_tensor("weights", row->name, dt_model_weights(s->model) + at, expected->image.weights + at,
+                     row->count);
+        if (!image.m)
+            continue;
+        check_tensor("image", row->name, image.weights + at, expected->image.weights + at, row->count);
+        check_tensor("m", row->name, image.m + at, expected->image.m + at, row->count);
+        check_tensor("v", row->name, image.v + at, expected->image.v + at, row->count);
+    }
+    check_tensor("states", "normalisation", dt_model_states(s->model), expected->image.states,
+                 parameters->state_floats);
+    dt_slab_release(&found.memory);
+}
+
+static void release_copies(state_copy states[STEPS]) {
+    for (int step = 0; step < STEPS; step++)
+        dt_slab_release(&states[step].memory);
+}
+
+/* A step with pieces of the ordinary size sends what the plan says, to the byte. */
+static void run_counted_step(side *s, dt_strategy_kind kind, int step) {
+    dt_traffic before = dt_comm_traffic(comm);
+    run_step(s, step);
+    dt_strategy_gather(s->strategy);
+    double sent = (double)(dt_comm_traffic(comm).sent - before.sent);
+    double expected = dt_plan_bytes(kind, dt_model_network(s->model), batches[step], dt_comm_size(comm),
+                                    dt_comm_rank(comm));
+    if (sent != expected)
+        fail_msg("%s, batch %d, rank %d of %d: %.0f bytes sent, %.0f planned", dt_strategy_name(kind),
+                 batches[step], dt_comm_rank(comm), dt_comm_size(comm), sent, expected);
+}
+
+static void check_strategy(const dt_network *network, dt_strategy_kind kind, dt_engine engine, int threads,
+                           size_t piece_floats, const int64_t losses[STEPS], const state_copy *states) {
+    side s = open_side(network, kind, engine, threads, piece_floats);
+    for (int step = 0; step < STEPS; step++) {
+        if (piece_floats == DT_PIECE_FLOATS)
+            run_counted_step(&s, kind, step);
+        else
+            run_step(&s, step);
+        assert_int_equal(s.losses[step], losses[step]);
+        /* Not behind every step: the next one must also get its weights without being asked to gather. */
+        if (step % 2 == 0)
+            check_state(&s, &states[step]);
+    }
+    close_side(&s);
+}
+
+static void test_bits_of_one_rank(void **state) {
+    static const size_t pieces[] = {4096, DT_PIECE_FLOATS};
+    (void)state;
+    for (int axis = DT_BN_ROWS; axis <= DT_BN_CHANNELS; axis++) {
+        dt_network network = tiny_network(axis == DT_BN_ROWS ? 0.04 : 0.031, (dt_bn_axis)axis);
+        int64_t losses[STEPS];
+        state_copy states[STEPS];
+        run_alone(&network, DT_ENGINE_AUTO, losses, states);
+        for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++)
+            check_strategy(&network, kind, DT_ENGINE_AUTO, 1 + axis, pieces[axis], losses, states);
+        release_copies(states);
+    }
+}
+
+/* The plain twins keep the promise too; they are slow, so on one number of ranks alone. */
+static void test_reference_engine(void **state) {
+    (void)state;
+    if (dt_comm_size(comm) != 3)
+        return;
+    dt_network network = tiny_network(0.032, DT_BN_ROWS);
+    int64_t losses[STEPS];
+    state_copy states[STEPS];
+    run_alone(&network, DT_ENGINE_REFERENCE, losses, states);
+    for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++)
+        check_strategy(&network, kind, DT_ENGINE_REFERENCE, 1, 4096, losses, states);
+    release_copies(states);
+}
+
+/* A run that stops under one strategy and goes on under another. */
+static void test_restore_under_another_strategy(void **state) {
+    (void)state;
+    dt_network network = tiny_network(0.04, DT_BN_ROWS);
+    int64_t losses[STEPS];
+    state_copy states[STEPS];
+    run_alone(&network, DT_ENGINE_AUTO, losses, states);
+    for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++)
+        for (int start = 1 + 2 * (kind % 2 == 0); start < STEPS; start += 3) {
+            side s = open_side(&network, kind, DT_ENGINE_AUTO, 1, 4096);
+            dt_strategy_image none = {0};
+            if (start == 3)
+                run_step(&s, 0); /* a state that is thrown away */
+            dt_strategy_restore(s.strategy, dt_comm_rank(comm) == 0 ? states[start - 1].image : none);
+            for (int step = start; step < STEPS; step++) {
+                run_step(&s, step);
+                assert_int_equal(s.losses[step], losses[step]);
+            }
+            check_state(&s, &states[STEPS - 1]);
+            close_side(&s);
+        }
+    release_copies(states);
+}
+
+static void test_too_many_ranks_for_the_columns(void **state) {
+    (void)state;
+    dt_network network = tiny_network(0.04, DT_BN_ROWS);
+    int most = dt_split_most_ranks(&network);
+    assert_int_equal(most, dt_blocks_count(163));
+    assert_ok(dt_strategy_check(DT_STRATEGY_HYBRID, &network, most));
+    assert_ok(dt_strategy_check(DT_STRATEGY_SHARDED, &network, most + 1));
+    assert_fails(dt_strategy_check(DT_STRATEGY_HYBRID, &network, most + 1), DT_USAGE, "too few for 12 ranks");
+}
+
+static void flip_bit(float *value) {
+    uint32_t bits;
+    memcpy(&bits, value, sizeof bits);
+    bits ^= 1u << 3;
+    memcpy(value, &bits, sizeof bits);
+}
+
+/* One bit of one weight or moving statistic of the last rank. */
+static void check_flip(side *s, float *value, const char *name) {
+    char expected[64];
+    bool last = dt_comm_rank(comm) == dt_comm_size(comm) - 1;
+    snprintf(expected, sizeof expected, "rank %d on ", dt_comm_size(comm) - 1);
+    assert_ok(dt_strategy_check_replicas(s->strategy, 3));
+    if (last)
+        flip_bit(value);
+    if (dt_comm_size(comm) > 1) {
+        dt_status status = dt_strategy_check_replicas(s->strategy, 3);
+        assert_int_equal(status.code, DT_MACHINE);
+        assert_non_null(strstr(status.text, expected));
+        assert_non_null(strstr(status.text, name));
+        assert_non_null(strstr(status.text, "step 3"));
+    }
+    if (last)
+        flip_bit(value);
+    assert_ok(dt_strategy_check_replicas(s->strategy, 3));
+}
+
+static void test_a_flipped_bit_is_found(void **state) {
+    (void)state;
+    dt_network network = tiny_network(0.04, DT_BN_ROWS);
+    for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++) {
+        side s = open_side(&network, kind, DT_ENGINE_AUTO, 1, 4096);
+        const dt_parameters *parameters = dt_model_parameters(s.model);
+        run_step(&s, 0);
+        dt_strategy_gather(s.strategy);
+        for (int i = 0; i < parameters->count; i += 3) {
+            const dt_tensor *row = &parameters->tensors[i];
+            check_flip(&s, dt_model_weights(s.model) + row->offset + row->count - 1, row->name);
+        }
+        check_flip(&s, dt_model_states(s.model) + parameters->states[2].offset, parameters->states[2].name);
+        close_side(&s);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_bits_of_one_rank),
+        cmocka_unit_test(test_reference_engine),
+        cmocka_unit_test(test_restore_under_another_strategy),
+        cmocka_unit_test(test_a_flipped_bit_is_found),
+        cmocka_unit_test(test_too_many_ranks_for_the_columns),
+    };
+    dt_status status = dt_comm_create(&comm);
+    if (dt_failed(&status))
+        return 1;
+    dt_comm_set_polite(comm, true);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    if (failed)
+        dt_comm_abort(comm, 1);
+    dt_comm_destroy(comm);
+    return 0;
+}
