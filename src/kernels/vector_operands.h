@@ -46,7 +46,8 @@ typedef uint16_t halves __attribute__((vector_size(DT_WIDTH * 2)));
 
 /* To the nearest bfloat16, ties to even, in the upper half of a lane. NaNs stay NaNs. */
 DT_INLINE uint_lanes rounded(vector value) {
-    uint_lanes bits = (uint_lanes)value, nan = (uint_lanes)(value != value), tiny = (uint_lanes)((bits & 0x7f800000u) == 0);
+    uint_lanes bits = (uint_lanes)value, nan = (uint_lanes)(value != value),
+               tiny = (uint_lanes)((bits & 0x7f800000u) == 0);
     uint_lanes result = bits + 0x7fffu + ((bits >> 16) & 1u);
     result = (nan & (bits | 0x400000u)) | (~nan & result);
     result = (tiny & (bits & 0x80000000u)) | (~tiny & result);
@@ -70,7 +71,8 @@ DT_INLINE void interleave(const float *even, const float *odd, float *to) {
         halves lower, upper;
         memcpy(&lower, even + i * DT_WIDTH / 2, sizeof lower);
         memcpy(&upper, odd + i * DT_WIDTH / 2, sizeof upper);
-        uint_lanes pairs = __builtin_convertvector(lower, uint_lanes) | (__builtin_convertvector(upper, uint_lanes) << 16);
+        uint_lanes pairs =
+            __builtin_convertvector(lower, uint_lanes) | (__builtin_convertvector(upper, uint_lanes) << 16);
         memcpy(to + i * DT_WIDTH, &pairs, sizeof pairs);
     }
 }

@@ -164,7 +164,6 @@ static void gemm_pair(size_t left_depth, size_t right_depth, size_t vectors, con
 _Static_assert(DT_TILE_VECTORS == 2 || DT_TILE_VECTORS == 3, "gemm_tile and gemm_leaf know these");
 _Static_assert(DT_TILE_ROWS % 4 == 0, "tiles are packed in blocks of 4 rows");
 
-
 /* Transposes go through 4x4 blocks: wider ones would save loads and stores, but the cache lines of four
  * source rows are as many as one set of a cache likes to hold when rows are a power of two apart. */
 typedef float quad __attribute__((vector_size(16)));
@@ -200,7 +199,7 @@ DT_INLINE void transpose_rows(size_t depth, const float *const *rows, float *pac
 }
 
 DT_INLINE void transpose(size_t rows, size_t columns, const float *from, size_t from_stride, float *to,
-                      size_t to_stride) {
+                         size_t to_stride) {
     size_t whole = rows / 4 * 4;
     for (size_t i = 0; i < whole; i += 4) {
         const float *row = from + i * from_stride;
@@ -379,16 +378,11 @@ static float pair_chains(size_t rounds) {
 #endif
 
 /* The table of these bodies. */
-#define PRODUCTS                            \
-    {                                       \
-        .pair = PAIR,                       \
-        .gemm_tile = gemm_tile,             \
-        .gemm_leaf = gemm_leaf,             \
-        .gemm_pair = DT_PAIRS ? gemm_pair : NULL, \
-        .pack_straight = pack_straight,     \
-        .pack_transposed = pack_transposed, \
-        .row_products = row_products,       \
-        .pair_chains = PAIR_CHAINS,       \
+#define PRODUCTS                                                                                      \
+    {                                                                                                 \
+        .pair = PAIR, .gemm_tile = gemm_tile, .gemm_leaf = gemm_leaf,                                 \
+        .gemm_pair = DT_PAIRS ? gemm_pair : NULL, .pack_straight = pack_straight,                     \
+        .pack_transposed = pack_transposed, .row_products = row_products, .pair_chains = PAIR_CHAINS, \
     }
 
 #ifdef DT_PRODUCTS

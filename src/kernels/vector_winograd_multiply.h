@@ -149,13 +149,15 @@ static void multiply_channels(size_t rows, size_t depth, size_t run, const float
 /* Rows of a stretch that become pairs at a time. */
 enum { PAIRED_ROWS = 64 };
 
-/* c from the pairs of one piece. */
-DT_INLINE void multiply_pairs(size_t rows, size_t steps, const float *a, const float *b, bool resume,
-                              float *c) {
-    for (size_t now; rows > 0; rows -= now, a += now, c += now * BLOCK) {
+/* c from the pairs of one piece, while the rows of the next piece of a, then of b, come into the cache. */
+DT_INLINE void multiply_pairs(size_t rows, size_t steps, const float *a, const float *b, const float *next_a,
+                              const float *next_b, bool resume, float *c) {
+    for (size_t now, round = 0; rows > 0; rows -= now, a += now, c += now * BLOCK, round++) {
+        const float *next = round < PAIR ? next_a : next_b;
         now = rows_at_once(rows);
         multiply_rows(now, steps, steps, (stretches){a, BLOCK, 0}, 1, (stretches){b, BLOCK, 0},
-                      (stretches){b, 0, 0}, resume ? FROM_C : FROM_ZERO, c);
+                      (stretches){next + round % PAIR * steps * OPERANDS, OPERANDS, 0},
+                      resume ? FROM_C : FROM_ZERO, c);
     }
 }
 
@@ -172,19 +174,21 @@ static void multiply_channels(size_t rows, size_t depth, size_t run, const float
                               bool resume, float *c) {
     float left[PAIRED_ROWS / PAIR * BLOCK] __attribute__((aligned(64)));
     float right[PAIRED_ROWS / PAIR * BLOCK] __attribute__((aligned(64)));
-    (void)next_a;
-    (void)next_b;
     if (depth == 0)
-        multiply_pairs(rows, 0, left, right, resume, c);
-    for (size_t stretch; depth > 0; depth -= stretch, a += a_run, b += b_run) {
-        stretch = depth < run ? depth : run;
-        for (size_t first = 0; first < stretch; first += PAIRED_ROWS, resume = true) {
-            size_t piece = stretch - first < PAIRED_ROWS ? stretch - first : PAIRED_ROWS;
+        multiply_pairs(rows, 0, left, right, next_a, next_b, resume, c);
+    for (; depth > 0; depth -= run, a += a_run, b += b_run)
+        for (size_t first = 0; first < run; first += PAIRED_ROWS, resume = true) {
+            size_t piece = run - first < PAIRED_ROWS ? run - first : PAIRED_ROWS;
+            bool last = depth == run;
+            const float *soon_a = last ? next_a : a + a_run, *soon_b = last ? next_b : b + b_run;
+            if (first + piece < run) {
+                soon_a = a + (first + piece) * OPERANDS;
+                soon_b = b + (first + piece) * OPERANDS;
+            }
             pair_stretch(piece, a + first * OPERANDS, left);
             pair_stretch(piece, b + first * OPERANDS, right);
-            multiply_pairs(rows, (piece + 1) / PAIR, left, right, resume, c);
+            multiply_pairs(rows, (piece + 1) / PAIR, left, right, soon_a, soon_b, resume, c);
         }
-    }
 }
 
 #endif

@@ -91,9 +91,9 @@ typedef struct dt_winograd_bodies {
     void (*multiply_tiles)(size_t rows, size_t depth, size_t chain, const float *a, size_t a_block,
                            const float *b, const float *next, float *c);
 
-    /* c [rows][block] = a^T b, or with resume c += a^T b. Of a and b [depth][block] stretches of `run` rows
-     * stand a_run and b_run floats apart. Pairs are made of rows of a stretch. next_a, next_b: those of the
-     * next call. */
+    /* c [rows][block] = a^T b, or with resume c += a^T b. Of a and b [depth][block] stretches of `run` rows,
+     * which divide the depth, stand a_run and b_run floats apart. Pairs are made of rows of a stretch.
+     * next_a, next_b: those of the next call. */
     void (*multiply_channels)(size_t rows, size_t depth, size_t run, const float *a, size_t a_run,
                               const float *b, size_t b_run, const float *next_a, const float *next_b,
                               bool resume, float *c);
