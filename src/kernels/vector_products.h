@@ -315,7 +315,7 @@ static void pack_straight(size_t depth, size_t lanes, size_t count, const float 
 }
 
 /* Rows become pairs a stretch of this many steps at a time. */
-enum { STRETCH = 256 };
+enum { STRETCH = 128, LINE = 16 };
 
 /* Neighbours of a row as pairs, in whole vectors; the last ones are padded with zeros. */
 DT_INLINE void pair_row(size_t depth, const float *row, float *pairs) {
@@ -347,6 +347,14 @@ static void pack_transposed(size_t depth, size_t lanes, size_t count, const floa
         }
 }
 
+/* The rows' next stretch. */
+DT_INLINE void fetch_lines(const float *const *rows, size_t from, size_t depth) {
+    size_t end = depth < from + PAIR * STRETCH ? depth : from + PAIR * STRETCH;
+    for (size_t i = 0; i < DT_PRODUCT_ROWS; i++)
+        for (size_t k = from; k < end; k += LINE)
+            __builtin_prefetch(rows[i] + k);
+}
+
 static void row_products(size_t depth, size_t vectors, const float *const *rows, const float *b, float *to) {
     float pairs[DT_PRODUCT_ROWS][STRETCH + DT_WIDTH];
     const float *paired[DT_PRODUCT_ROWS];
@@ -356,6 +364,7 @@ static void row_products(size_t depth, size_t vectors, const float *const *rows,
         size_t stretch = depth - k < PAIR * STRETCH ? depth - k : PAIR * STRETCH;
         for (size_t i = 0; i < DT_PRODUCT_ROWS; i++)
             pair_row(stretch, rows[i] + k, pairs[i]);
+        fetch_lines(rows, k + PAIR * STRETCH, depth);
         row_chains((stretch + 1) / PAIR, vectors, paired, b + k / PAIR * vectors * DT_WIDTH, k > 0, to);
     }
 }
