@@ -60,7 +60,8 @@ const char *dt_precision_name(dt_precision precision);
 dt_isa dt_isa_best(void);
 dt_isa dt_isa_highest(void);
 
-/* The instruction set whose bodies are used where `isa` may be: in float32 AVX512_BF16 has none of its own. */
+/* The instruction set whose bodies are used where `isa` may be: in float32 AVX512_BF16 has none of its own.
+ */
 dt_isa dt_isa_used(dt_isa isa, dt_precision precision);
 
 /* What a wish comes to on a CPU whose best is `best`: the wish itself; for DT_ISA_BEST the value of the

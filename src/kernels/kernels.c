@@ -85,7 +85,8 @@ static dt_status read_isa(const char *text, dt_isa *isa) {
     for (*isa = DT_ISA_BASELINE; *isa < DT_ISA_BEST; (*isa)++)
         if (strcmp(text, sets[*isa].name) == 0)
             return dt_ok();
-    return dt_fail(DT_USAGE, "DTRAIN_ISA: '%.100s' is not allowed: auto, baseline, avx2 or avx512", text);
+    return dt_fail(DT_USAGE,
+                   "DTRAIN_ISA: '%.100s' is not allowed: auto, baseline, avx2, avx512 or avx512_bf16", text);
 }
 
 dt_status dt_isa_choose(dt_isa wish, const char *environment, dt_isa best, dt_isa *chosen) {

@@ -93,7 +93,7 @@ static const dt_winograd_bodies *bodies_of(const dt_kernels *kernels) {
         [DT_ISA_BASELINE] = {&dt_winograd_baseline, &dt_winograd_bf16_baseline},
 #ifdef __x86_64__
         [DT_ISA_AVX2] = {&dt_winograd_avx2, &dt_winograd_bf16_avx2},
-        [DT_ISA_AVX512] = {&dt_winograd_avx512, &dt_winograd_bf16_avx512},
+        [DT_ISA_AVX512] = {&dt_winograd_avx512, &dt_winograd_bf16_avx2},
         [DT_ISA_AVX512_BF16] = {&dt_winograd_avx512, &dt_winograd_avx512_bf16},
 #endif
     };

@@ -129,10 +129,9 @@ extern const dt_winograd_bodies dt_winograd_baseline;
 extern const dt_winograd_bodies dt_winograd_avx2;
 extern const dt_winograd_bodies dt_winograd_avx512;
 
-/* With operands in bfloat16; without AVX512_BF16 emulated. */
+/* With operands in bfloat16; without AVX512_BF16 emulated, for AVX-512 by the bodies for AVX2. */
 extern const dt_winograd_bodies dt_winograd_bf16_baseline;
 extern const dt_winograd_bodies dt_winograd_bf16_avx2;
-extern const dt_winograd_bodies dt_winograd_bf16_avx512;
 extern const dt_winograd_bodies dt_winograd_avx512_bf16;
 
 #endif

@@ -1,7 +1,0 @@
-/* SPDX-License-Identifier: BSD-3-Clause */
-/* Winograd's inner loops on pairs of bfloat16, emulated for AVX-512. */
-#define DT_BF16
-#define DT_WIDTH           16
-#define DT_MULTIPLY_ROWS   8
-#define DT_WINOGRAD_BODIES dt_winograd_bf16_avx512
-#include "kernels/vector_winograd.h"
