@@ -107,9 +107,12 @@ static dt_status tune(dt_comm *comm, const dt_options *options, int threads) {
     dt_kernels *kernels = NULL;
     dt_methods_times times;
     dt_methods used;
+    dt_kernels_config config = {
+        .isa = options->isa, .engine = options->engine, .precision = options->precision};
     dt_status status = dt_team_create(threads, &team);
+    config.team = team;
     if (!dt_failed(&status))
-        status = dt_kernels_create(&(dt_kernels_config){team, options->isa, options->engine}, &kernels);
+        status = dt_kernels_create(&config, &kernels);
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
     DT_TRY_CLEANUP(status, dt_choice_make(comm, options->methods, &network, kernels, samples, &used));
     print_row("methods", "milliseconds for %d samples on %d thread%s, the slowest rank's", samples, threads,
