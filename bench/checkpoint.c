@@ -55,6 +55,7 @@ static double load(const char *path, const dt_parameters *parameters, dt_checkpo
     double seconds = dt_timer_now() - start;
     free(checkpoint->options);
     free(checkpoint->history);
+    checkpoint->options = checkpoint->history = NULL;
     return seconds;
 }
 

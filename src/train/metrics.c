@@ -195,14 +195,16 @@ static json_t *moment(void) {
 void dt_metrics_start(dt_metrics *metrics, const dt_session *session) {
     char methods[DT_METHODS_TEXT];
     if (metrics->file)
-        write_line(metrics, json_pack("{s:s,s:o,s:s,s:o,s:i,s:i,s:o,s:o,s:s,s:o,s:o,s:s}", "event", "start",
-                                      "time", moment(), "strategy", dt_strategy_name(session->strategy),
-                                      "plan", plan(&session->planning), "ranks", dt_comm_size(session->comm),
-                                      "nodes", dt_comm_nodes(session->comm), "options",
-                                      dt_settings_object(session->options), "versions", versions(session),
-                                      "methods", dt_methods_write(session->methods, methods), "hosts",
-                                      hosts(&session->placement), "data", data(&session->corpus), "bits",
-                                      "equal for any number of ranks and threads on one instruction set"));
+        write_line(metrics,
+                   json_pack("{s:s,s:o,s:s,s:o,s:i,s:i,s:f,s:o,s:o,s:s,s:o,s:o,s:s}", "event", "start",
+                             "time", moment(), "strategy", dt_strategy_name(session->strategy), "plan",
+                             plan(&session->planning), "ranks", dt_comm_size(session->comm), "nodes",
+                             dt_comm_nodes(session->comm), "train_flop",
+                             dt_network_train_flop(&session->network), "options",
+                             dt_settings_object(session->options), "versions", versions(session), "methods",
+                             dt_methods_write(session->methods, methods), "hosts", hosts(&session->placement),
+                             "data", data(&session->corpus), "bits",
+                             "equal for any number of ranks and threads on one instruction set"));
 }
 
 void dt_metrics_resume(dt_metrics *metrics, const char *path, const dt_checkpoint_position *position) {

@@ -21,7 +21,8 @@ sandbox_unshare() {
     local identity=()
     [ "$(id -u)" -eq 0 ] || identity=(--user --map-root-user)
     # A background command of a script would ignore Ctrl-C.
-    exec setpriv --pdeathsig KILL env --default-signal=INT,QUIT unshare "${identity[@]}" --net --uts --pid --mount --mount-proc --propagation private --fork --kill-child "$@"
+    exec setpriv --pdeathsig KILL env --default-signal=INT,QUIT unshare "${identity[@]}" \
+        --net --uts --pid --mount --mount-proc --propagation private --fork --kill-child "$@"
 }
 
 # Whether namespaces with networks in them are allowed here.

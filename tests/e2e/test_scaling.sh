@@ -60,7 +60,8 @@ done
 [ "$(grep -c '"event":"run".*"state":"VALID"' good/scaling.jsonl)" -eq "$(ls -d good/runs/0* | wc -l)" ] || fail "scaling.jsonl"
 [ "$(head -n 1 good/scaling.jsonl | grep -c '"event":"setup"')" -eq 1 ] || fail "scaling.jsonl does not begin with its setup"
 awk -F, '/^#/ { next } !columns { columns = NF; for (i = 1; i <= NF; i++) at[$i] = i; next }
-    NF != columns || $at["state"] != "VALID" || !($at["images_per_s"] > 0) || !($at["speedup"] > 0) { exit 1 }
+    NF != columns || $at["state"] != "VALID" || !($at["images_per_s"] > 0) || !($at["speedup"] > 0) ||
+        !($at["peak_share"] > 0) || $at["exposed_ms"] == "" { exit 1 }
     { rows++ } END { exit !(rows > 4) }' good/scaling.csv || fail "$(cat good/scaling.csv)"
 [ -z "$(find good -name '*.h5')" ] || fail "weights are left over"
 if command -v gnuplot >/dev/null; then
@@ -94,7 +95,7 @@ run 0 --report good
 
 # 3. Another seed on two ranks is INVALID, a refused option on three FAILED; one rank stays VALID. More ranks than cores are said.
 program=$folder/wrapper
-run 1 "${tiny[@]}" --experiments strong --ranks 2,3 --cores 2 --out bad
+run 1 "${tiny[@]}" --strategies allreduce --experiments strong --ranks 2,3 --cores 2 --out bad
 expect ' 1 +1 .* 1/1 +VALID$'
 expect ' 2 +1 +- +- +- .* 0/1 +INVALID$'
 expect ' 3 +1 +- +- +- .* 0/1 +FAILED, oversubscribed$'
@@ -123,6 +124,8 @@ code=0
 wait "$pid" || code=$?
 [ "$code" -eq 130 ] || fail "broken off: exit code $code"
 expect '^[0-9]+ runs VALID, 0 INVALID, 0 FAILED$'
+expect 'stopped by hand'
+! grep -q 'FAILED with' output || fail "what was stopped is said to have failed"
 
 # 6. No launcher, no program, wrong calls: nothing is begun.
 DTRAIN_LAUNCHER="no-such-launcher -x" run 7 --out none

@@ -34,8 +34,10 @@ expected=""
 for ranks in 1 2 3 4 5; do
     run "$ranks" "${common[@]}" --threads $((ranks == 1 ? 2 : 1)) --out "$folder/np$ranks" >"$folder/np$ranks.log"
     metrics=$folder/np$ranks/metrics.jsonl
+    # A save ends when it ends: its line may stand behind that of the next epoch.
     events=$(sed -E 's/^\{"event":"([a-z]*)".*/\1/' "$metrics" | tr '\n' ' ')
-    [ "$events" = "start epoch checkpoint epoch checkpoint end " ] || fail "np $ranks: $metrics has the lines $events"
+    [ "$(tr ' ' '\n' <<<"$events" | grep -cx checkpoint)" -eq 2 ] && [ "${events//checkpoint /}" = "start epoch epoch end " ] ||
+        fail "np $ranks: $metrics has the lines $events"
     found="$(value "$metrics" end weights_hash) $(value "$metrics" epoch loss) $(value "$metrics" epoch test_loss)"
     found+=" $(value "$metrics" epoch val_accuracy)"
     echo "np $ranks: $found"

@@ -55,6 +55,5 @@ fi
 echo "python: $python, backend: $backend"
 
 export KERAS_BACKEND=$backend TF_CPP_MIN_LOG_LEVEL=3 JAX_PLATFORMS=cpu CUDA_VISIBLE_DEVICES=
-# Sanitizers watch our programs, not Python.
 "$case" make "$folder"
 "$python" "$here/keras_check.py" "$dtrain" "$case" "$folder"

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # test_chain.sh DTRAIN: slurm/chain.sbatch with a limit of one minute. One run by srun is put back into the queue, loses a
 # node, is preempted, loses a rank and reaches its time limit; one by mpirun reaches its time limit. Both end with the hash
-# of a run that nothing disturbed. A folder that is not shared and a chain that makes no headway end with a message.
+# of a run that nothing disturbed. A folder that is not shared and a chain that makes no headway end with a message, and
+# scancel ends a chain.
 #
 # The link between the nodes is slow, which gives each step a least time on any machine: the run is always longer than the
 # 30 s in which Slurm's warning comes, and costs little. Where there is no such link the pace is measured.
@@ -41,17 +42,26 @@ starts() {
 has_started_since() { # number of restarts
     [ "$(starts)" -gt "$1" ] && [ "$(field "$job" JobState)" = RUNNING ]
 }
+has_saved_or_ended() { # what saved said before
+    has_saved_since "$1" || has_ended "$job"
+}
+has_started_or_ended() {
+    has_started_since "$start" || has_ended "$job"
+}
 # Waits until the run has started again and has saved something: the moment for the next blow. Slurm's warning may come
 # between any two.
 await_progress() { # what came before
-    await 90 "a start after $1" has_started_since "$start"
+    await 90 "a start after $1" has_started_or_ended
+    ! has_ended "$job" || fail "the run ended before its time, after $1"
     last=$(saved)
-    await 90 "a checkpoint after $1" has_saved_since "$last"
+    await 90 "a checkpoint after $1" has_saved_or_ended "$last"
+    ! has_ended "$job" || fail "the run ended before its time, after $1"
     start=$(starts)
     echo "start $start, after $1, has saved at $SECONDS s"
 }
 kill_a_rank() {
-    pkill -KILL -n -f -- "^$DTRAIN .*runs/$job"
+    local rank
+    rank=$(pgrep -n -f -- "^$DTRAIN .*$work/runs/$job") && kill -KILL "$rank"
 }
 
 job=$(submit "${layout[@]}" -o srun.out "$scripts/chain.sbatch" "${options[@]}")
@@ -86,6 +96,21 @@ fi
 printf '#!/bin/sh\nkill -KILL $$\n' >dying
 chmod +x dying
 hopeless=$(DTRAIN=$work/dying DTRAIN_CHAIN_IDLE=2 submit --nodes=1 -o hopeless.out "$scripts/chain.sbatch")
+
+# What the user ends stays ended.
+cancelled=$(submit --nodes=1 -o cancelled.out "$scripts/chain.sbatch" "${options[@]}")
+await 60 "the run to cancel" grep -q '^start: ' cancelled.out
+scancel "$cancelled"
+await 60 "the end of job $cancelled" has_ended "$cancelled"
+await 30 "the last words of job $cancelled" grep -q 'the job was cancelled; the state is in' cancelled.out
+[ "$(field "$cancelled" JobState) $(field "$cancelled" Restarts)" = "CANCELLED 0" ] || fail "cancelled: $(scontrol show job "$cancelled")"
+
+# Once interrupted, the run by mpirun may go on to its end, for the sake of time.
+was_interrupted() {
+    [ "$(field "$other" Restarts)" -ge 1 ]
+}
+await 200 "a second start of the run by mpirun" was_interrupted
+scontrol update jobid="$other" timelimit=10
 
 ended "$job" 200 COMPLETED 0
 echo "the chain by srun ended after $SECONDS s"

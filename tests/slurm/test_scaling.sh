@@ -9,7 +9,7 @@ start_test
 
 tiny=(--experiments strong --batches 16 --repeats 1 --blocks 1 --steps 2 --width 0.05 --ranks 2)
 by_srun=$(submit -o srun.out "$scripts/scaling.sbatch" "${tiny[@]}")
-by_mpirun=$(DTRAIN_LAUNCHER=mpirun submit -o mpirun.out "$scripts/scaling.sbatch" "${tiny[@]}")
+by_mpirun=$(DTRAIN_LAUNCHER=mpirun DTRAIN_WRAP="env DT_WRAPPED=1" submit -o mpirun.out "$scripts/scaling.sbatch" "${tiny[@]}")
 ended "$by_srun" 150 COMPLETED 0
 ended "$by_mpirun" 150 COMPLETED 0
 for way in srun mpirun; do

@@ -24,7 +24,7 @@ fi
 
 layout=(--nodes=2 --ntasks-per-node=2 --cpus-per-task=1)
 by_srun=$(submit "${layout[@]}" -o srun.out "$scripts/train.sbatch" "${tiny[@]}")
-by_mpirun=$(DTRAIN_LAUNCHER=mpirun submit "${layout[@]}" -o mpirun.out "$scripts/train.sbatch" "${tiny[@]}")
+by_mpirun=$(DTRAIN_LAUNCHER=mpirun DTRAIN_WRAP="env DT_WRAPPED=1" submit "${layout[@]}" -o mpirun.out "$scripts/train.sbatch" "${tiny[@]}")
 # Without its x86 part hwloc believes /proc/cpuinfo.
 unshared=$(HWLOC_COMPONENTS=-x86 submit --nodes=2 --ntasks-per-node=1 --cpus-per-task=2 -o unshared.out "$scripts/train.sbatch" "${tiny[@]}" \
     --threads 3 --out "$work/local/run")
