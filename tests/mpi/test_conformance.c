@@ -54,7 +54,8 @@ static dt_network tiny_network(double width, dt_bn_axis axis) {
 static void open_model(side *s, const dt_network *network, dt_engine engine, int threads, dt_split split,
                        int ranks) {
     assert_ok(dt_team_create(threads, &s->team));
-    assert_ok(dt_kernels_create(&(dt_kernels_config){s->team, DT_ISA_BEST, engine}, &s->kernels));
+    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = s->team, .isa = DT_ISA_BEST, .engine = engine},
+                                &s->kernels));
     dt_model_config config = {.network = network,
                               .kernels = s->kernels,
                               .samples = BATCH,
