@@ -59,7 +59,7 @@ static void set_up(bench *b) {
     int ranks = dt_comm_size(b->comm), batch = ranks * DT_LEAF_SAMPLES;
     b->floats = (size_t)b->options.largest_mb << 18;
     need(b, dt_team_create(1, &b->team));
-    need(b, dt_kernels_create(&(dt_kernels_config){b->team, DT_ISA_BEST, DT_ENGINE_AUTO}, &b->kernels));
+    need(b, dt_kernels_create(&(dt_kernels_config){.team = b->team, .isa = DT_ISA_BEST}, &b->kernels));
     need(b, dt_cut_create(batch, ranks, dt_comm_rank(b->comm), &b->cut));
     dt_cut_set(&b->cut, batch);
     need(b, dt_slab_reserve(b->floats * sizeof(float) * (size_t)b->cut.bounds.roots, "arrays to sum",

@@ -12,7 +12,16 @@
 #include "dtrain/probe.h"
 #include "dtrain/strategy.h"
 
-enum { PIXELS = 784, KEY_JSON = 256, KEY_ISA, KEY_MODE, KEY_ENGINE, KEY_METHODS, KEY_STRATEGY };
+enum {
+    PIXELS = 784,
+    KEY_JSON = 256,
+    KEY_ISA,
+    KEY_MODE,
+    KEY_ENGINE,
+    KEY_METHODS,
+    KEY_STRATEGY,
+    KEY_PRECISION
+};
 
 typedef struct step_options {
     int batch, steps, warmup, threads, rounds;
@@ -21,6 +30,7 @@ typedef struct step_options {
     dt_engine engine;
     dt_strategy_kind strategy;
     dt_methods methods;
+    dt_precision precision;
     double width;
 } step_options;
 
@@ -52,6 +62,7 @@ static const struct argp_option option_table[] = {
     {"methods", KEY_METHODS, "LIST", 0,
      "of the five convolutions, as dtrain's (default: the engine's choice)", 0},
     {"strategy", KEY_STRATEGY, "NAME", 0, "allreduce, sharded or hybrid (default: allreduce)", 0},
+    {"precision", KEY_PRECISION, "fp32|bf16", 0, "of the operands of products (default: fp32)", 0},
     {"json", KEY_JSON, NULL, 0, "print one JSON object alone", 0},
     {0},
 };
@@ -76,6 +87,10 @@ static const char *engine_name(int engine) {
 
 static const char *strategy_name(int strategy) {
     return dt_strategy_name((dt_strategy_kind)strategy);
+}
+
+static const char *precision_name(int precision) {
+    return dt_precision_name((dt_precision)precision);
 }
 
 static int whole(struct argp_state *state, const char *text, int least) {
@@ -129,6 +144,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options->engine = (dt_engine)named(state, text, engine_name, DT_ENGINE_REFERENCE + 1);
     else if (key == KEY_STRATEGY)
         options->strategy = (dt_strategy_kind)named(state, text, strategy_name, DT_STRATEGY_HYBRID + 1);
+    else if (key == KEY_PRECISION)
+        options->precision = (dt_precision)named(state, text, precision_name, DT_PRECISION_BF16 + 1);
     else if (key == KEY_MODE)
         options->infer = read_mode(state, text);
     else if (key == KEY_METHODS)
@@ -181,8 +198,8 @@ static void set_up(step_bench *bench) {
     bench->options.threads = table.places[rank].threads;
     dt_placement_release(&table);
     need(bench, dt_team_create(options->threads, &bench->team));
-    need(bench, dt_kernels_create(&(dt_kernels_config){bench->team, options->isa, options->engine},
-                                  &bench->kernels));
+    dt_kernels_config kernels = {bench->team, options->isa, options->engine, options->precision};
+    need(bench, dt_kernels_create(&kernels, &bench->kernels));
     dt_share largest = dt_leaves_share(options->batch, ranks, ranks - 1);
     int samples = largest.samples + DT_LEAF_SAMPLES;
     dt_model_config model = {.network = &network,
@@ -252,10 +269,10 @@ static int compare_seconds(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-/* The sum of the ranks' FMA peaks, GFLOP/s, all measuring at the same time. */
-static double measure_peak(step_bench *bench) {
+/* The sum of the ranks' peaks, GFLOP/s, all measuring at the same time. */
+static double measure_peak(step_bench *bench, double (*probe)(dt_kernels *kernels)) {
     dt_comm_barrier(bench->comm);
-    double mine = dt_probe_fma_gflops(bench->kernels), sum = 0.0;
+    double mine = probe(bench->kernels), sum = 0.0;
     double *all = allocate(bench, (size_t)dt_comm_size(bench->comm) * sizeof mine);
     dt_comm_allgather(bench->comm, &mine, sizeof mine, all);
     for (int rank = 0; rank < dt_comm_size(bench->comm); rank++)
@@ -270,26 +287,34 @@ static double memory_megabytes(void) {
     return (double)usage.ru_maxrss * 1024.0 / 1e6;
 }
 
-static void report(const step_bench *bench, double seconds, double spread, double peak) {
+/* GFLOP/s; bf16 is 0 where the CPU has no instruction for it. */
+typedef struct peaks {
+    double fma, bf16;
+} peaks;
+
+static void report(const step_bench *bench, double seconds, double spread, peaks peak) {
     const step_options *options = &bench->options;
     const dt_network *network = dt_model_network(bench->model);
     double flop = options->infer ? dt_network_forward_flop(network) : dt_network_train_flop(network);
     double images = options->batch / seconds, gflops = images * flop / 1e9;
     const char *mode = options->infer ? "infer" : "train", *isa = dt_isa_name(dt_kernels_isa(bench->kernels));
+    const char *precision = dt_precision_name(options->precision);
     if (options->json) {
-        printf(
-            "{\"images_per_s\":%.2f,\"seconds_a_step\":%.5f,\"gflops\":%.2f,\"fma_peak_gflops\":%.2f,"
-            "\"threads\":%d,\"ranks\":%d,\"batch\":%d,\"mode\":\"%s\",\"isa\":\"%s\",\"memory_mb\":%.0f}\n",
-            images, seconds, gflops, peak, options->threads, dt_comm_size(bench->comm), options->batch, mode,
-            isa, memory_megabytes());
+        printf("{\"images_per_s\":%.2f,\"seconds_a_step\":%.5f,\"gflops\":%.2f,\"fma_peak_gflops\":%.2f,"
+               "\"bf16_peak_gflops\":%.2f,\"precision\":\"%s\",\"threads\":%d,\"ranks\":%d,\"batch\":%d,"
+               "\"mode\":\"%s\",\"isa\":\"%s\",\"memory_mb\":%.0f}\n",
+               images, seconds, gflops, peak.fma, peak.bf16, precision, options->threads,
+               dt_comm_size(bench->comm), options->batch, mode, isa, memory_megabytes());
         return;
     }
-    printf("%s, batch %d, %d rank%s x %d thread%s, %s: %.1f images/s, %.1f ms a step (rounds within %.1f "
-           "%%), %.0f "
-           "GFLOP/s = %.0f %% of the FMA peak of %.0f, %.0f MB\n",
+    printf("%s, batch %d, %d rank%s x %d thread%s, %s, %s: %.1f images/s, %.1f ms a step (rounds within %.1f "
+           "%%), %.0f GFLOP/s = %.0f %% of the FMA peak of %.0f",
            mode, options->batch, dt_comm_size(bench->comm), dt_comm_size(bench->comm) == 1 ? "" : "s",
-           options->threads, options->threads == 1 ? "" : "s", isa, images, 1e3 * seconds, 100.0 * spread,
-           gflops, 100.0 * gflops / peak, peak, memory_megabytes());
+           options->threads, options->threads == 1 ? "" : "s", isa, precision, images, 1e3 * seconds,
+           100.0 * spread, gflops, 100.0 * gflops / peak.fma, peak.fma);
+    if (options->precision == DT_PRECISION_BF16 && peak.bf16 > 0)
+        printf(", %.0f %% of the bf16 peak of %.0f", 100.0 * gflops / peak.bf16, peak.bf16);
+    printf(", %.0f MB\n", memory_megabytes());
     for (int phase = 0; phase < DT_PHASES; phase++)
         if (bench->phases.seconds[phase] > 0.0)
             printf("  %-15s %8.2f ms\n", dt_phase_name((dt_phase)phase),
@@ -319,7 +344,7 @@ int main(int count, char **arguments) {
         return status.code;
     }
     set_up(&bench);
-    double peak = measure_peak(&bench);
+    peaks peak = {measure_peak(&bench, dt_probe_fma_gflops), measure_peak(&bench, dt_probe_bf16_gflops)};
     run_round(&bench, bench.options.warmup);
     double *rounds = allocate(&bench, (size_t)bench.options.rounds * sizeof(double));
     for (int round = 0; round < bench.options.rounds; round++)

@@ -27,11 +27,21 @@
 
 /* Instruction sets, in rising order. The vector bodies are written once and compiled for each. */
 typedef enum dt_isa {
-    DT_ISA_BASELINE, /* what the compiler's default target has: SSE2 on x86-64, NEON on AArch64 */
-    DT_ISA_AVX2,     /* AVX2 and FMA */
-    DT_ISA_AVX512,   /* AVX-512 F, BW, DQ, VL */
-    DT_ISA_BEST      /* the highest that the CPU has; only as a wish */
+    DT_ISA_BASELINE,    /* what the compiler's default target has: SSE2 on x86-64, NEON on AArch64 */
+    DT_ISA_AVX2,        /* AVX2 and FMA */
+    DT_ISA_AVX512,      /* AVX-512 F, BW, DQ, VL */
+    DT_ISA_AVX512_BF16, /* and AVX512_BF16; in float32 the same as DT_ISA_AVX512 */
+    DT_ISA_BEST         /* the highest that is of use for the precision; only as a wish */
 } dt_isa;
+
+/* What products of convolutions and dense layers are computed from. */
+typedef enum dt_precision {
+    DT_PRECISION_FP32, /* float32 */
+    DT_PRECISION_BF16  /* their operands are rounded to bfloat16 (to the nearest, ties to even) as they are
+                          read, sums are float32. All arrays, weights among them, remain float32, and so do the
+                          first convolution, bias, ReLU, pooling, normalisation and Adam. For DT_ENGINE_AUTO
+                          alone. Without AVX512_BF16 it is emulated, with the same rounding but slowly */
+} dt_precision;
 
 typedef enum dt_engine {
     DT_ENGINE_AUTO,     /* the fastest body for each kernel that keeps the promise about bits */
@@ -40,12 +50,19 @@ typedef enum dt_engine {
     DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
 } dt_engine;
 
-/* "baseline", "avx2", "avx512"; "auto", "direct", "blas", "reference". */
+/* "baseline", "avx2", "avx512", "avx512_bf16"; "auto", "direct", "blas", "reference"; "fp32", "bf16". */
 const char *dt_isa_name(dt_isa isa);
 const char *dt_engine_name(dt_engine engine);
+const char *dt_precision_name(dt_precision precision);
 
-/* The highest instruction set of this CPU that was compiled in. */
+/* The highest instruction set of this CPU that was compiled in and has bodies of its own in float32, and the
+ * highest of all. */
 dt_isa dt_isa_best(void);
+dt_isa dt_isa_highest(void);
+
+/* The instruction set whose bodies are used where `isa` may be: in float32 AVX512_BF16 has none of its own.
+ */
+dt_isa dt_isa_used(dt_isa isa, dt_precision precision);
 
 /* What a wish comes to on a CPU whose best is `best`: the wish itself; for DT_ISA_BEST the value of the
  * environment variable DTRAIN_ISA (`environment`; NULL or empty: not set), "auto" or a name as above; without
@@ -84,10 +101,11 @@ typedef struct dt_kernels_config {
     const dt_team *team; /* borrowed for the life of the kernels */
     dt_isa isa;          /* a cap, read as dt_isa_choose does with DTRAIN_ISA of the environment */
     dt_engine engine;
+    dt_precision precision;
 } dt_kernels_config;
 
-/* Local. Errors: DT_MACHINE (instruction set not there), DT_USAGE (DTRAIN_ISA), DT_MEMORY. Sets OpenBLAS to
- * one thread: the team is ours. */
+/* Local. Errors: DT_MACHINE (instruction set not there), DT_USAGE (DTRAIN_ISA; a precision that the engine
+ * does not have), DT_MEMORY. Sets OpenBLAS to one thread: the team is ours. */
 dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels);
 void dt_kernels_destroy(dt_kernels *kernels);
 
@@ -99,6 +117,7 @@ dt_status dt_dense_reserve(dt_kernels *kernels, dt_dense_shape shape, int sample
 
 dt_isa dt_kernels_isa(const dt_kernels *kernels);
 dt_engine dt_kernels_engine(const dt_kernels *kernels);
+dt_precision dt_kernels_precision(const dt_kernels *kernels);
 const dt_team *dt_kernels_team(const dt_kernels *kernels);
 
 /* Where the gradient of a tensor goes: one array for each root of the share's leaf tree, `stride` floats

@@ -10,6 +10,10 @@
  * kernels' instruction set. */
 double dt_probe_fma_gflops(dt_kernels *kernels);
 
+/* The same of products of pairs of bfloat16, two multiply-adds each; 0 where the CPU, or the kernels' cap,
+ * has no AVX512_BF16. */
+double dt_probe_bf16_gflops(dt_kernels *kernels);
+
 /* a[i] = b[i] + s * c[i] on arrays far larger than the caches: GB/s counted at 12 bytes an element, best of
  * several runs. Errors: DT_MEMORY. */
 dt_status dt_probe_bandwidth(dt_kernels *kernels, double *gigabytes_per_second);

@@ -57,6 +57,7 @@ struct dt_options {
     double link_us;         /* plan: its latency, microseconds; 0: as measured */
     dt_engine engine;
     dt_isa isa;
+    dt_precision precision;
     const char *methods; /* of the convolutions: auto, tuned, or a list (methods.h) */
     bool tune;           /* info: measure all methods */
     const char *out;     /* folder for metrics.jsonl and checkpoints */

@@ -52,7 +52,7 @@ static void print_machine(const dt_comm *comm, const dt_place *place) {
 }
 
 /* What is measured at the same time on several ranks, each a part of the machine. */
-enum { THREADS, GFLOPS, GIGABYTES, SPEEDS };
+enum { THREADS, GFLOPS, BF16_GFLOPS, GIGABYTES, SPEEDS };
 
 /* The threads that this rank measures with. Ranks that take turns on the same cores would each find the whole
  * speed of a core, so there the first rank of a node measures alone. */
@@ -69,7 +69,8 @@ static dt_status measure(dt_comm *comm, const dt_options *options, int threads, 
     dt_kernels *kernels = NULL;
     dt_status status = dt_team_create(threads > 0 ? threads : 1, &team);
     if (!dt_failed(&status)) {
-        dt_kernels_config config = {.team = team, .isa = options->isa, .engine = options->engine};
+        dt_kernels_config config = {
+            .team = team, .isa = options->isa, .engine = options->engine, .precision = options->precision};
         status = dt_kernels_create(&config, &kernels);
     }
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
@@ -77,6 +78,7 @@ static dt_status measure(dt_comm *comm, const dt_options *options, int threads, 
     if (threads > 0) {
         speeds[THREADS] = threads;
         speeds[GFLOPS] = dt_probe_fma_gflops(kernels);
+        speeds[BF16_GFLOPS] = dt_probe_bf16_gflops(kernels);
         status = dt_probe_bandwidth(kernels, &speeds[GIGABYTES]);
     }
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
@@ -89,6 +91,11 @@ cleanup:
 static void print_speeds(const double *speeds) {
     print_row("FMA peak", "%.1f GFLOP/s on %.0f thread%s, %.1f each", speeds[GFLOPS], speeds[THREADS],
               speeds[THREADS] > 1 ? "s" : "", speeds[GFLOPS] / speeds[THREADS]);
+    if (speeds[BF16_GFLOPS] > 0)
+        print_row("bf16 peak", "%.1f GFLOP/s, %.2f times that (AVX512_BF16)", speeds[BF16_GFLOPS],
+                  speeds[BF16_GFLOPS] / speeds[GFLOPS]);
+    else
+        print_row("bf16 peak", "none: no AVX512_BF16; --precision bf16 is emulated");
     print_row("bandwidth", "%.1f GB/s", speeds[GIGABYTES]);
 }
 
@@ -100,9 +107,12 @@ static dt_status tune(dt_comm *comm, const dt_options *options, int threads) {
     dt_kernels *kernels = NULL;
     dt_methods_times times;
     dt_methods used;
+    dt_kernels_config config = {
+        .isa = options->isa, .engine = options->engine, .precision = options->precision};
     dt_status status = dt_team_create(threads, &team);
+    config.team = team;
     if (!dt_failed(&status))
-        status = dt_kernels_create(&(dt_kernels_config){team, options->isa, options->engine}, &kernels);
+        status = dt_kernels_create(&config, &kernels);
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
     DT_TRY_CLEANUP(status, dt_choice_make(comm, options->methods, &network, kernels, samples, &used));
     print_row("methods", "milliseconds for %d samples on %d thread%s, the slowest rank's", samples, threads,
@@ -139,7 +149,7 @@ dt_status dt_command_info(const dt_options *options, dt_comm *comm) {
     dt_status status;
     DT_TRY_CLEANUP(status, measure(comm, options, measuring_threads(comm, &table), speeds, &isa));
     dt_comm_sum_f64(comm, speeds, SPEEDS);
-    print_row("ISA", "%s (the CPU's best: %s)", dt_isa_name(isa), dt_isa_name(dt_isa_best()));
+    print_row("ISA", "%s (the CPU's best: %s)", dt_isa_name(isa), dt_isa_name(dt_isa_highest()));
     print_row("denormals", "%s", dt_denormals_flushed() ? "flushed to 0 on every thread" : "kept");
     print_speeds(speeds);
     if (options->tune)

@@ -12,7 +12,8 @@
 
 static_assert(sizeof(dt_bn_axis) == sizeof(int) && sizeof(dt_bn_layers) == sizeof(int) &&
                   sizeof(dt_strategy_kind) == sizeof(int) && sizeof(dt_engine) == sizeof(int) &&
-                  sizeof(dt_isa) == sizeof(int) && sizeof(dt_on_nan) == sizeof(int),
+                  sizeof(dt_isa) == sizeof(int) && sizeof(dt_on_nan) == sizeof(int) &&
+                  sizeof(dt_precision) == sizeof(int),
               "choices are stored as int");
 
 #define FIELD(member)        .offset = offsetof(dt_options, member)
@@ -84,10 +85,15 @@ static const dt_option table[] = {
      .choices = {{"auto", DT_ISA_BEST},
                  {"baseline", DT_ISA_BASELINE},
                  {"avx2", DT_ISA_AVX2},
-                 {"avx512", DT_ISA_AVX512}},
+                 {"avx512", DT_ISA_AVX512},
+                 {"avx512_bf16", DT_ISA_AVX512_BF16}},
      .initial = "auto",
      .text = "the highest instruction set to use; auto for what the environment variable DTRAIN_ISA says, "
              "or else the best that every rank's CPU has"},
+    {"precision", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(precision),
+     .choices = {{"fp32", DT_PRECISION_FP32}, {"bf16", DT_PRECISION_BF16}}, .initial = "fp32",
+     .text = "what products are computed from: float32, or operands rounded to bfloat16, summed in float32 "
+             "(weights, optimizer and activations stay float32); fast with AVX512_BF16, else emulated"},
 
     {"methods", "LIST", DT_GROUP_MACHINE, DT_OPTION_TEXT, FIELD(methods), .initial = "auto",
      .text = "how the five convolutions are computed, as in direct,winograd,winograd,passes,winograd: "

@@ -23,34 +23,25 @@ typedef struct dt_dropout_stream {
     float scale;
 } dt_dropout_stream;
 
-typedef struct dt_bodies {
-    int width;        /* floats of a vector */
-    int tile_rows;    /* of C that stay in registers */
-    int tile_columns; /* a few vectors */
-    int product_rows; /* of row_products */
-    int product_vectors;
-    int strip; /* the most neighbours of one call of correlate */
+/* Products of packed matrices. A step of a chain is one row of the packed operands: a value of each column
+ * or, in the bodies for bfloat16, two rows rounded and paired (vector_operands.h), the last one with zeros
+ * where the depth is odd. */
+typedef struct dt_products {
+    int pair; /* values of a step: 1 or 2 */
 
     /* C = A^T B, or with resume C += A^T B, one more stretch of the chains. Only the first `vectors` vectors
      * of columns are computed; B's panel is as wide. */
-    void (*gemm_tile)(size_t depth, size_t vectors, const float *a, const float *b, bool resume, float *c);
+    void (*gemm_tile)(size_t steps, size_t vectors, const float *a, const float *b, bool resume, float *c);
 
     /* A leaf's A^T B is pushed on a stack of tiles whose free slot is `slot`; the last `merges` tiles below
      * are added to it, and the result takes the place of the lowest. */
-    void (*gemm_leaf)(size_t depth, size_t vectors, const float *a, const float *b, int merges, float *slot);
+    void (*gemm_leaf)(size_t steps, size_t vectors, const float *a, const float *b, int merges, float *slot);
 
     /* The same for two leaves that are the first to be added: `merges` are those after that. Adds
      * in registers where it can; NULL where that is no gain: with 16 registers operands are in the way (AVX2:
      * 38 ms for the gradient of 4096 x 4096 over 64 rows, 30 leaf by leaf). */
-    void (*gemm_pair)(size_t left_depth, size_t right_depth, size_t vectors, const float *a, const float *b,
+    void (*gemm_pair)(size_t left_steps, size_t right_steps, size_t vectors, const float *a, const float *b,
                       int merges, float *slot);
-
-    /* A tile of A from tile_rows rows: packed[k][i] = rows[i][k]. */
-    void (*pack_rows)(size_t depth, const float *const *rows, float *packed);
-
-    /* A tile of A from pixels: packed[y][x][i] = source[y * line + x * step + offsets[i]]. */
-    void (*pack_pixels)(size_t height, size_t width, size_t line, size_t step, const size_t *offsets,
-                        const float *source, float *packed);
 
     /* packed[k][j] = source[k][j] for j < count, 0 up to `lanes`. */
     void (*pack_straight)(size_t depth, size_t lanes, size_t count, const float *source, size_t stride,
@@ -60,6 +51,31 @@ typedef struct dt_bodies {
     void (*pack_transposed)(size_t depth, size_t lanes, size_t count, const float *source, size_t stride,
                             float *packed);
 
+    /* c[i][j] = the chain over k < depth of rows[i][k] * b[k][j], i < product_rows; b and c are `vectors` <=
+     * product_vectors vectors wide. */
+    void (*row_products)(size_t depth, size_t vectors, const float *const *rows, const float *b, float *c);
+
+    /* As fma_chains of dt_bodies, in pairs; NULL in the bodies for float. */
+    float (*pair_chains)(size_t rounds);
+} dt_products;
+
+typedef struct dt_bodies {
+    int width;        /* floats of a vector */
+    int tile_rows;    /* of C that stay in registers */
+    int tile_columns; /* a few vectors */
+    int product_rows; /* of row_products */
+    int product_vectors;
+    int strip; /* the most neighbours of one call of correlate */
+
+    dt_products products; /* of floats */
+
+    /* A tile of A from tile_rows rows: packed[k][i] = rows[i][k]. */
+    void (*pack_rows)(size_t depth, const float *const *rows, float *packed);
+
+    /* A tile of A from pixels: packed[y][x][i] = source[y * line + x * step + offsets[i]]. */
+    void (*pack_pixels)(size_t height, size_t width, size_t line, size_t step, const size_t *offsets,
+                        const float *source, float *packed);
+
     /* to[k][i] = from[i][k], rows of `to` being to_stride apart. */
     void (*transpose)(size_t rows, size_t columns, const float *from, size_t from_stride, float *to,
                       size_t to_stride);
@@ -67,10 +83,6 @@ typedef struct dt_bodies {
     /* The upper left part of a C tile to a matrix; bias may be NULL. */
     void (*store_tile)(size_t rows, size_t columns, const float *tile, const float *bias, bool relu,
                        float *matrix, size_t stride);
-
-    /* c[i][j] = the chain over k < depth of rows[i][k] * b[k][j], i < product_rows; b and c are `vectors` <=
-     * product_vectors vectors wide. */
-    void (*row_products)(size_t depth, size_t vectors, const float *const *rows, const float *b, float *c);
 
     /* y[row][column] = relu(y + bias[column]) in place. */
     void (*bias_relu)(size_t rows, size_t columns, const float *bias, bool relu, float *y, size_t stride);
@@ -148,5 +160,11 @@ enum { DT_FMA_CHAINS = 12 };
 extern const dt_bodies dt_bodies_baseline;
 extern const dt_bodies dt_bodies_avx2;
 extern const dt_bodies dt_bodies_avx512;
+
+/* Of pairs of bfloat16, for the same tiles as the instruction set's bodies; without AVX512_BF16 emulated. */
+extern const dt_products dt_products_bf16_baseline;
+extern const dt_products dt_products_bf16_avx2;
+extern const dt_products dt_products_bf16_avx512;
+extern const dt_products dt_products_avx512_bf16;
 
 #endif

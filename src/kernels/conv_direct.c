@@ -144,10 +144,10 @@ static void frame_sample(void *context, int sample, int worker) {
 static void pack_weights(const forward_call *call) {
     const geometry *g = &call->g;
     for (size_t block = 0; block < g->blocks; block++)
-        call->bodies->pack_straight(g->taps, block_lanes(g, block), block_columns(g, block),
-                                    call->weights + block_first(g, block), g->outputs,
-                                    call->packed + block_first(g, block) * g->taps);
-    call->bodies->pack_straight(1, g->lanes, g->outputs, call->bias, g->outputs, call->packed_bias);
+        call->bodies->products.pack_straight(g->taps, block_lanes(g, block), block_columns(g, block),
+                                             call->weights + block_first(g, block), g->outputs,
+                                             call->packed + block_first(g, block) * g->taps);
+    call->bodies->products.pack_straight(1, g->lanes, g->outputs, call->bias, g->outputs, call->packed_bias);
 }
 
 static void sum_row(const forward_call *call, size_t sample, size_t row, size_t block, float *sums) {

@@ -125,8 +125,8 @@ static void turn_tap(void *context, int tap, int worker) {
     size_t in = (size_t)call->shape.in_channels, out = (size_t)call->shape.out_channels;
     size_t last = (size_t)(call->shape.kernel * call->shape.kernel) - 1;
     (void)worker;
-    call->bodies->pack_transposed(out, in, in, call->weights + (size_t)tap * in * out, out,
-                                  call->turned + (last - (size_t)tap) * in * out);
+    call->bodies->products.pack_transposed(out, in, in, call->weights + (size_t)tap * in * out, out,
+                                           call->turned + (last - (size_t)tap) * in * out);
 }
 
 static void conv_backward_data(dt_kernels *kernels, dt_convolve_shape shape, int samples, const float *dz,

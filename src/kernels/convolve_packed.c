@@ -89,8 +89,9 @@ static void pack_forward_panel(void *context, int task, int worker) {
     size_t column = (size_t)task * (size_t)call->bodies->tile_columns;
     size_t lanes = panel_lanes(call->bodies, g->outputs, column);
     (void)worker;
-    call->bodies->pack_straight(g->depth, lanes, smaller(lanes, g->outputs - column), call->weights + column,
-                                g->outputs, call->packed_weights + column * g->depth);
+    call->bodies->products.pack_straight(g->depth, lanes, smaller(lanes, g->outputs - column),
+                                         call->weights + column, g->outputs,
+                                         call->packed_weights + column * g->depth);
 }
 
 /* Back from dz the taps come in opposite order and in and out change places. */
@@ -101,10 +102,10 @@ static void pack_backward_panel(void *context, int task, int worker) {
     size_t lanes = panel_lanes(call->bodies, g->outputs, column);
     (void)worker;
     for (size_t tap = 0; tap < taps; tap++)
-        call->bodies->pack_transposed(g->channels, lanes, smaller(lanes, g->outputs - column),
-                                      call->weights + ((taps - 1 - tap) * g->outputs + column) * g->channels,
-                                      g->channels,
-                                      call->packed_weights + column * g->depth + tap * g->channels * lanes);
+        call->bodies->products.pack_transposed(
+            g->channels, lanes, smaller(lanes, g->outputs - column),
+            call->weights + ((taps - 1 - tap) * g->outputs + column) * g->channels, g->channels,
+            call->packed_weights + column * g->depth + tap * g->channels * lanes);
 }
 
 /* Packs depth [k, k + count) of a row tile. A tile's rows are pixels in a row, of one sample or two. */
@@ -135,8 +136,8 @@ static void multiply_block(const conv_call *call, size_t tiles, size_t k, size_t
         size_t lanes = panel_lanes(call->bodies, g->outputs, column);
         const float *b = call->packed_weights + column * g->depth + k * lanes;
         for (size_t tile = 0; tile < tiles; tile++, c += tile_rows * tile_columns)
-            call->bodies->gemm_tile(count, lanes / (size_t)call->bodies->width,
-                                    packed + tile * count * tile_rows, b, k > 0, c);
+            call->bodies->products.gemm_tile(count, lanes / (size_t)call->bodies->width,
+                                             packed + tile * count * tile_rows, b, k > 0, c);
     }
 }
 
@@ -232,10 +233,10 @@ static void pack_dz(void *context, int task, int worker) {
     size_t column = (size_t)task % call->panels * (size_t)call->bodies->tile_columns;
     size_t sample = (size_t)task / call->panels, lanes = panel_lanes(call->bodies, g->outputs, column);
     (void)worker;
-    call->bodies->pack_straight(g->pixels, lanes, smaller(lanes, g->outputs - column),
-                                call->dz + sample * g->pixels * g->outputs + column, g->outputs,
-                                call->packed_dz + column * (size_t)call->plan->samples * g->pixels +
-                                    sample * g->pixels * lanes);
+    call->bodies->products.pack_straight(g->pixels, lanes, smaller(lanes, g->outputs - column),
+                                         call->dz + sample * g->pixels * g->outputs + column, g->outputs,
+                                         call->packed_dz + column * (size_t)call->plan->samples * g->pixels +
+                                             sample * g->pixels * lanes);
 }
 
 /* Tile `tile` of A over the samples [first, first + samples). Rows behind the last repeat it. */
@@ -265,9 +266,9 @@ static void gradient_block(const gradient_call *call, size_t first_tile, size_t 
         const float *b =
             call->packed_dz + column * (size_t)call->plan->samples * g->pixels + first * g->pixels * lanes;
         for (size_t tile = 0; tile < tiles; tile++)
-            call->bodies->gemm_tile(depth, lanes / (size_t)call->bodies->width,
-                                    packed + tile * depth * tile_rows, b, resume,
-                                    slot + (tile * call->panels + panel) * tile_rows * tile_columns);
+            call->bodies->products.gemm_tile(depth, lanes / (size_t)call->bodies->width,
+                                             packed + tile * depth * tile_rows, b, resume,
+                                             slot + (tile * call->panels + panel) * tile_rows * tile_columns);
     }
 }
 

@@ -24,6 +24,11 @@ static size_t tiles_of(size_t count, int tile) {
     return (count + (size_t)tile - 1) / (size_t)tile;
 }
 
+/* Steps of a chain over `depth` values, and so rows of its packed operands. */
+static size_t steps_of(const dt_kernels *kernels, size_t depth) {
+    return tiles_of(depth, kernels->products->pair);
+}
+
 static size_t smaller(size_t a, size_t b) {
     return a < b ? a : b;
 }
@@ -38,14 +43,14 @@ static size_t panel_lanes(const dt_bodies *bodies, size_t columns, size_t column
 typedef struct product {
     const dt_kernels *kernels;
     const dt_bodies *bodies;
-    size_t rows, depth, columns;
+    size_t rows, depth, steps, columns; /* steps that the depth makes */
     const float *a, *b;
     const float *bias;
     bool relu;
     float *c;
     size_t row_tiles;
     int row_parts;   /* tasks that the row tiles of a panel are split over */
-    float *packed_a; /* [row tile][depth][tile_rows] */
+    float *packed_a; /* [row tile][step][tile_rows] */
 } product;
 
 static void pack_rows(void *context, int task, int worker) {
@@ -53,9 +58,10 @@ static void pack_rows(void *context, int task, int worker) {
     size_t tile = (size_t)task % p->row_tiles, k = (size_t)task / p->row_tiles * PACK_BLOCK;
     size_t tile_rows = (size_t)p->bodies->tile_rows, row = tile * tile_rows;
     (void)worker;
-    p->bodies->pack_transposed(smaller(PACK_BLOCK, p->depth - k), tile_rows,
-                               smaller(tile_rows, p->rows - row), p->a + row * p->depth + k, p->depth,
-                               p->packed_a + (tile * p->depth + k) * tile_rows);
+    p->kernels->products->pack_transposed(
+        smaller(PACK_BLOCK, p->depth - k), tile_rows, smaller(tile_rows, p->rows - row),
+        p->a + row * p->depth + k, p->depth,
+        p->packed_a + (tile * p->steps + steps_of(p->kernels, k)) * tile_rows);
 }
 
 /* A block of b: `lines` stretches of `floats` values, `stride` apart. */
@@ -89,11 +95,13 @@ static void product_panel(void *context, int task, int worker) {
         size_t depth = smaller(DEPTH_BLOCK, p->depth - k);
         block next = block_of(p, column, k + DEPTH_BLOCK);
         block b = block_of(p, column, k);
-        p->bodies->pack_straight(b.lines, lanes, b.floats, b.from, b.stride, packed_b);
+        p->kernels->products->pack_straight(b.lines, lanes, b.floats, b.from, b.stride, packed_b);
         for (size_t tile = 0; tile < tiles; tile++) {
             prefetch_block(next, tile, tiles);
-            p->bodies->gemm_tile(depth, vectors, p->packed_a + ((first + tile) * p->depth + k) * tile_rows,
-                                 packed_b, k > 0, c + tile * tile_rows * tile_columns);
+            p->kernels->products->gemm_tile(
+                steps_of(p->kernels, depth), vectors,
+                p->packed_a + ((first + tile) * p->steps + steps_of(p->kernels, k)) * tile_rows, packed_b,
+                k > 0, c + tile * tile_rows * tile_columns);
         }
     }
     for (size_t tile = 0; tile < tiles; tile++) {
@@ -111,6 +119,7 @@ static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, c
         return;
     p.rows = (size_t)rows;
     p.depth = (size_t)shape.in;
+    p.steps = steps_of(kernels, p.depth);
     p.columns = (size_t)shape.out;
     p.relu = relu;
     p.row_tiles = tiles_of(p.rows, p.bodies->tile_rows);
@@ -132,7 +141,8 @@ typedef struct data_call {
     size_t rows, in, out, lanes; /* lanes: of a group of samples, as many as row_products takes */
     const float *dz, *weights;
     dt_root_sink dx;
-    float *packed; /* [group][out][lanes] */
+    size_t steps;  /* that the outputs make */
+    float *packed; /* [group][step][lanes] */
 } data_call;
 
 static size_t group_lanes(const data_call *call, size_t group) {
@@ -146,9 +156,10 @@ static void pack_group(void *context, int task, int worker) {
     size_t k = (size_t)task % pieces * PACK_BLOCK, row = group * call->lanes,
            lanes = group_lanes(call, group);
     (void)worker;
-    call->bodies->pack_transposed(smaller(PACK_BLOCK, call->out - k), lanes, smaller(lanes, call->rows - row),
-                                  call->dz + row * call->out + k, call->out,
-                                  call->packed + row * call->out + k * lanes);
+    call->kernels->products->pack_transposed(
+        smaller(PACK_BLOCK, call->out - k), lanes, smaller(lanes, call->rows - row),
+        call->dz + row * call->out + k, call->out,
+        call->packed + row * call->steps + steps_of(call->kernels, k) * lanes);
 }
 
 /* The products of `count` weight rows, from the first on, with a block of units: slot [weight row][lane]. */
@@ -157,12 +168,13 @@ static void data_block(const data_call *call, size_t first, size_t count, size_t
     const dt_bodies *bodies = call->bodies;
     size_t lanes = group_lanes(call, group), tile = (size_t)bodies->product_rows;
     size_t unit = number * call->units->size, units = smaller(call->units->size, call->out - unit);
-    const float *b = call->packed + group * call->lanes * call->out + unit * lanes;
+    const float *b = call->packed + group * call->lanes * call->steps + steps_of(call->kernels, unit) * lanes;
     const float *rows[DT_MOST_PRODUCT_ROWS];
     for (size_t done = 0; done < count; done += tile) {
         for (size_t i = 0; i < tile; i++)
             rows[i] = call->weights + smaller(first + done + i, call->in - 1) * call->out + unit;
-        bodies->row_products(units, lanes / (size_t)bodies->width, rows, b, slot + done * lanes);
+        call->kernels->products->row_products(units, lanes / (size_t)bodies->width, rows, b,
+                                              slot + done * lanes);
     }
 }
 
@@ -198,6 +210,7 @@ static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const
     call.rows = (size_t)rows;
     call.in = (size_t)shape.in;
     call.out = (size_t)shape.out;
+    call.steps = steps_of(kernels, call.out);
     call.lanes = (size_t)(call.bodies->width * call.bodies->product_vectors);
     call.packed = kernels->shared;
     size_t groups = tiles_of(call.rows, (int)call.lanes);
@@ -216,8 +229,9 @@ typedef struct gradient {
     dt_adam_step step; /* without a sink the gradient goes into this step on the weights */
     float *weights, *m, *v;
     size_t row_tiles, panels;
-    float *packed_x;  /* [row tile][sample][tile_rows] */
-    float *packed_dz; /* [panel][sample][tile_columns] */
+    size_t steps;     /* that the samples make; those of all leaves but the last are whole */
+    float *packed_x;  /* [row tile][step][tile_rows] */
+    float *packed_dz; /* [panel][step][tile_columns] */
     float *bias_leaves;
     size_t bias_stride;
 } gradient;
@@ -230,20 +244,20 @@ static void pack_gradient(void *context, int task, int worker) {
     (void)worker;
     if ((size_t)task < g->panels) {
         size_t column = (size_t)task * tile_columns;
-        g->bodies->pack_straight(samples, panel_lanes(g->bodies, out, column),
-                                 smaller(tile_columns, out - column), g->dz + column, out,
-                                 g->packed_dz + column * samples);
+        g->kernels->products->pack_straight(samples, panel_lanes(g->bodies, out, column),
+                                            smaller(tile_columns, out - column), g->dz + column, out,
+                                            g->packed_dz + column * g->steps);
         return;
     }
     size_t row = ((size_t)task - g->panels) * tile_rows;
-    g->bodies->pack_straight(samples, tile_rows, smaller(tile_rows, in - row), g->x + row, in,
-                             g->packed_x + row * samples);
+    g->kernels->products->pack_straight(samples, tile_rows, smaller(tile_rows, in - row), g->x + row, in,
+                                        g->packed_x + row * g->steps);
 }
 
 /* Whether the leaf and the next one are the first to be added to each other, and can be computed together. */
 static bool is_pair(const gradient *g, int leaf) {
     const dt_leaf_plan *plan = g->plan;
-    return g->bodies->gemm_pair && leaf + 1 < plan->leaves && plan->merges[leaf] == 0 &&
+    return g->kernels->products->gemm_pair && leaf + 1 < plan->leaves && plan->merges[leaf] == 0 &&
            plan->merges[leaf + 1] > 0;
 }
 
@@ -255,23 +269,23 @@ typedef void (*interlude)(void *context, size_t leaves);
 static void compute_tile(const gradient *g, size_t row_tile, size_t panel, float *stack, interlude between,
                          void *context) {
     const dt_leaf_plan *plan = g->plan;
-    size_t samples = (size_t)plan->samples, next_depth;
+    size_t next;
     size_t tile_rows = (size_t)g->bodies->tile_rows, tile_columns = (size_t)g->bodies->tile_columns;
     size_t lanes = panel_lanes(g->bodies, (size_t)g->shape.out, panel * tile_columns);
     size_t vectors = lanes / (size_t)g->bodies->width;
-    const float *a = g->packed_x + row_tile * samples * tile_rows;
-    const float *b = g->packed_dz + panel * samples * tile_columns;
-    for (int leaf = 0; leaf < plan->leaves; leaf++, a += next_depth * tile_rows, b += next_depth * lanes) {
-        size_t depth = (size_t)dt_leaf_sums_samples(plan, leaf);
+    const float *a = g->packed_x + row_tile * g->steps * tile_rows;
+    const float *b = g->packed_dz + panel * g->steps * tile_columns;
+    for (int leaf = 0; leaf < plan->leaves; leaf++, a += next * tile_rows, b += next * lanes) {
+        size_t steps = steps_of(g->kernels, (size_t)dt_leaf_sums_samples(plan, leaf));
         if (is_pair(g, leaf)) {
-            next_depth = (size_t)dt_leaf_sums_samples(plan, ++leaf);
-            g->bodies->gemm_pair(depth, next_depth, vectors, a, b, plan->merges[leaf] - 1, stack);
+            next = steps_of(g->kernels, (size_t)dt_leaf_sums_samples(plan, ++leaf));
+            g->kernels->products->gemm_pair(steps, next, vectors, a, b, plan->merges[leaf] - 1, stack);
             stack += (2 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
-            next_depth += depth;
+            next += steps;
         } else {
-            g->bodies->gemm_leaf(depth, vectors, a, b, plan->merges[leaf], stack);
+            g->kernels->products->gemm_leaf(steps, vectors, a, b, plan->merges[leaf], stack);
             stack += (1 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
-            next_depth = depth;
+            next = steps;
         }
         if (between && (leaf % 2 == 1 || leaf + 1 == plan->leaves))
             between(context, (size_t)leaf + 1);
@@ -416,11 +430,12 @@ static void bias_leaf(void *context, int task, int worker) {
 /* The pieces of shared scratch, in their order; returns the last, the bias leaves' spare memory. */
 static float *take_gradient_scratch(dt_arena *arena, int samples, gradient *g) {
     int leaves = dt_leaves_count(samples);
+    g->steps = steps_of(g->kernels, (size_t)samples);
     g->row_tiles = tiles_of((size_t)g->shape.in, g->bodies->tile_rows);
     g->panels = tiles_of((size_t)g->shape.out, g->bodies->tile_columns);
     g->bias_stride = dt_align_floats((size_t)g->shape.out);
-    g->packed_x = dt_arena_take_floats(arena, g->row_tiles * (size_t)(samples * g->bodies->tile_rows));
-    g->packed_dz = dt_arena_take_floats(arena, g->panels * (size_t)(samples * g->bodies->tile_columns));
+    g->packed_x = dt_arena_take_floats(arena, g->row_tiles * g->steps * (size_t)g->bodies->tile_rows);
+    g->packed_dz = dt_arena_take_floats(arena, g->panels * g->steps * (size_t)g->bodies->tile_columns);
     g->bias_leaves = dt_arena_take_floats(arena, (size_t)leaves * g->bias_stride);
     return dt_arena_take_floats(arena, (size_t)dt_leaf_sums_spares(leaves) * g->bias_stride);
 }
@@ -469,10 +484,11 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     size_t tile = (size_t)(bodies->tile_rows * bodies->tile_columns);
     size_t row_tiles = tiles_of((size_t)samples, bodies->tile_rows);
     dt_arena arena = {0};
-    gradient g = {.bodies = bodies, .shape = shape};
+    gradient g = {.kernels = kernels, .bodies = bodies, .shape = shape};
     take_gradient_scratch(&arena, samples, &g);
-    size_t forward = row_tiles * (size_t)bodies->tile_rows * (size_t)shape.in;
-    size_t backward = tiles_of((size_t)samples, bodies->width) * (size_t)bodies->width * (size_t)shape.out;
+    size_t forward = row_tiles * (size_t)bodies->tile_rows * steps_of(kernels, (size_t)shape.in);
+    size_t backward = tiles_of((size_t)samples, bodies->width) * (size_t)bodies->width *
+                      steps_of(kernels, (size_t)shape.out);
     size_t panel = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + row_tiles * tile;
     size_t products = (size_t)(DATA_TILES * bodies->product_rows * bodies->product_vectors * bodies->width) *
                       (size_t)dt_leaf_sums_depth(DT_MOST_BLOCKS);

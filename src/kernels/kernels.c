@@ -15,16 +15,19 @@
 static const struct {
     const char *name;
     const dt_bodies *bodies; /* NULL where the target has no such instructions */
+    const dt_products *bf16;
 } sets[] = {
-    [DT_ISA_BASELINE] = {"baseline", &dt_bodies_baseline},
+    [DT_ISA_BASELINE] = {"baseline", &dt_bodies_baseline, &dt_products_bf16_baseline},
 #ifdef __x86_64__
-    [DT_ISA_AVX2] = {"avx2", &dt_bodies_avx2},
-    [DT_ISA_AVX512] = {"avx512", &dt_bodies_avx512},
+    [DT_ISA_AVX2] = {"avx2", &dt_bodies_avx2, &dt_products_bf16_avx2},
+    [DT_ISA_AVX512] = {"avx512", &dt_bodies_avx512, &dt_products_bf16_avx512},
+    [DT_ISA_AVX512_BF16] = {"avx512_bf16", &dt_bodies_avx512, &dt_products_avx512_bf16},
 #else
-    [DT_ISA_AVX2] = {"avx2", NULL},
-    [DT_ISA_AVX512] = {"avx512", NULL},
+    [DT_ISA_AVX2] = {"avx2", NULL, NULL},
+    [DT_ISA_AVX512] = {"avx512", NULL, NULL},
+    [DT_ISA_AVX512_BF16] = {"avx512_bf16", NULL, NULL},
 #endif
-    [DT_ISA_BEST] = {"best", NULL},
+    [DT_ISA_BEST] = {"best", NULL, NULL},
 };
 
 static const struct {
@@ -47,6 +50,22 @@ const char *dt_engine_name(dt_engine engine) {
     return engines[engine].name;
 }
 
+const char *dt_precision_name(dt_precision precision) {
+    return precision == DT_PRECISION_BF16 ? "bf16" : "fp32";
+}
+
+dt_isa dt_isa_highest(void) {
+#ifdef __x86_64__
+    if (dt_isa_best() == DT_ISA_AVX512 && __builtin_cpu_supports("avx512bf16"))
+        return DT_ISA_AVX512_BF16;
+#endif
+    return dt_isa_best();
+}
+
+dt_isa dt_isa_used(dt_isa isa, dt_precision precision) {
+    return precision == DT_PRECISION_FP32 && isa == DT_ISA_AVX512_BF16 ? DT_ISA_AVX512 : isa;
+}
+
 dt_isa dt_isa_best(void) {
 #ifdef __x86_64__
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
@@ -66,7 +85,8 @@ static dt_status read_isa(const char *text, dt_isa *isa) {
     for (*isa = DT_ISA_BASELINE; *isa < DT_ISA_BEST; (*isa)++)
         if (strcmp(text, sets[*isa].name) == 0)
             return dt_ok();
-    return dt_fail(DT_USAGE, "DTRAIN_ISA: '%.100s' is not allowed: auto, baseline, avx2 or avx512", text);
+    return dt_fail(DT_USAGE,
+                   "DTRAIN_ISA: '%.100s' is not allowed: auto, baseline, avx2, avx512 or avx512_bf16", text);
 }
 
 dt_status dt_isa_choose(dt_isa wish, const char *environment, dt_isa best, dt_isa *chosen) {
@@ -115,15 +135,21 @@ dt_status dt_dense_reserve(dt_kernels *kernels, dt_dense_shape shape, int sample
 }
 
 dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernels) {
+    bool bf16 = config->precision == DT_PRECISION_BF16;
     dt_isa isa;
     *kernels = NULL;
-    DT_TRY(dt_isa_choose(config->isa, getenv("DTRAIN_ISA"), dt_isa_best(), &isa));
+    DT_TRY(dt_isa_choose(config->isa, getenv("DTRAIN_ISA"), dt_isa_highest(), &isa));
+    if (bf16 && config->engine != DT_ENGINE_AUTO)
+        return dt_fail(DT_USAGE, "precision bf16 goes with engine auto, not with %s",
+                       dt_engine_name(config->engine));
     dt_kernels *created = calloc(1, sizeof *created);
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for the kernels");
     created->team = config->team;
-    created->isa = isa;
+    created->isa = dt_isa_used(isa, config->precision);
     created->bodies = sets[created->isa].bodies;
+    created->precision = config->precision;
+    created->products = bf16 ? sets[created->isa].bf16 : &created->bodies->products;
     created->engine = config->engine;
     created->convolve = engines[config->engine].convolve;
     created->dense = engines[config->engine].dense;
@@ -146,6 +172,10 @@ dt_isa dt_kernels_isa(const dt_kernels *kernels) {
 
 dt_engine dt_kernels_engine(const dt_kernels *kernels) {
     return kernels->engine;
+}
+
+dt_precision dt_kernels_precision(const dt_kernels *kernels) {
+    return kernels->precision;
 }
 
 const dt_team *dt_kernels_team(const dt_kernels *kernels) {

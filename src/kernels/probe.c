@@ -19,22 +19,22 @@ enum {
 };
 
 typedef struct fma_call {
-    const dt_bodies *bodies;
+    float (*chains)(size_t rounds);
     volatile float sink; /* keeps the compiler from dropping the chains */
 } fma_call;
 
 static void fma_task(void *context, int task, int worker) {
     fma_call *call = context;
-    float sum = call->bodies->fma_chains(FMA_ROUNDS);
+    float sum = call->chains(FMA_ROUNDS);
     (void)worker;
     if (task == 0)
         call->sink = sum;
 }
 
-double dt_probe_fma_gflops(dt_kernels *kernels) {
-    fma_call call = {.bodies = kernels->bodies};
+static double measure_chains(const dt_kernels *kernels, float (*chains)(size_t rounds), double flop) {
+    fma_call call = {.chains = chains};
     int threads = dt_team_size(kernels->team);
-    double flops = 2.0 * FMA_ROUNDS * DT_FMA_CHAINS * kernels->bodies->width * threads, best = 0;
+    double flops = flop * FMA_ROUNDS * DT_FMA_CHAINS * kernels->bodies->width * threads, best = 0;
     for (int run = 0; run < RUNS; run++) {
         double since = dt_timer_now();
         dt_team_run(kernels->team, threads, fma_task, &call);
@@ -42,6 +42,19 @@ double dt_probe_fma_gflops(dt_kernels *kernels) {
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+double dt_probe_fma_gflops(dt_kernels *kernels) {
+    return measure_chains(kernels, kernels->bodies->fma_chains, 2);
+}
+
+double dt_probe_bf16_gflops(dt_kernels *kernels) {
+#ifdef __x86_64__
+    if (dt_isa_highest() == DT_ISA_AVX512_BF16 && kernels->isa >= DT_ISA_AVX512)
+        return measure_chains(kernels, dt_products_avx512_bf16.pair_chains, 4);
+#endif
+    (void)kernels;
+    return 0;
 }
 
 typedef struct triad_call {

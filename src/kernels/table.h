@@ -82,7 +82,9 @@ struct dt_kernels {
     const dt_team *team;
     dt_isa isa;
     dt_engine engine;
+    dt_precision precision;
     const dt_bodies *bodies;
+    const dt_products *products; /* of the dense layers, in the kernels' precision */
     const dt_convolve_operations *convolve;
     const dt_dense_operations *dense;
     const dt_stream_operations *stream;

@@ -6,6 +6,8 @@
 #include "kernels/bodies.h"
 #include "kernels/vector.h"
 
+#include "kernels/vector_products.h"
+
 #include "kernels/vector_gemm.h"
 
 #include "kernels/vector_stream.h"
@@ -21,16 +23,11 @@ const dt_bodies DT_BODIES = {
     .product_rows = DT_PRODUCT_ROWS,
     .product_vectors = DT_PRODUCT_VECTORS,
     .strip = DT_STRIP,
-    .gemm_tile = gemm_tile,
-    .gemm_leaf = gemm_leaf,
-    .gemm_pair = DT_PAIRS ? gemm_pair : NULL,
+    .products = PRODUCTS,
     .pack_rows = pack_rows,
     .pack_pixels = pack_pixels,
-    .pack_straight = pack_straight,
-    .pack_transposed = pack_transposed,
     .transpose = transpose,
     .store_tile = store_tile,
-    .row_products = row_products,
     .bias_relu = bias_relu,
     .column_sums = column_sums,
     .correlate = correlate,

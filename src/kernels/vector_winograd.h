@@ -5,12 +5,12 @@
  *
  * Transforms of two directions go one direction after the other through small arrays that stay in the
  * first-level cache. `family`, `small` and `whole` are constants wherever these functions are inlined. */
-#include "kernels/vector.h"
+#include "kernels/vector_operands.h"
 #include "kernels/winograd.h"
 
 #include "kernels/winograd_transforms.h"
 
-enum { BLOCK = 2 * DT_WIDTH, POINTS = DT_WINOGRAD_POINTS, OUTPUTS = 4, TAPS = 5 };
+enum { BLOCK = 2 * DT_WIDTH, OPERANDS = BLOCK / PAIR, POINTS = DT_WINOGRAD_POINTS, OUTPUTS = 4, TAPS = 5 };
 
 /* Pixels of a line with what tiles overhang it: a margin of 2 before it, and the last tile's end. */
 enum { LINE = DT_WINOGRAD_SIDE + 8 };
@@ -30,6 +30,12 @@ static __attribute__((noinline)) vector load_rest(const float *from, size_t coun
 static __attribute__((noinline)) void store_rest(float *to, size_t count, vector value) {
     store_part(to, count, value);
 }
+
+#ifndef DT_BF16
+DT_INLINE void store_operands(float *to, vector value) {
+    store(to, value);
+}
+#endif
 
 DT_INLINE vector load_some(const float *from, size_t count) {
     return count >= DT_WIDTH ? load(from) : load_rest(from, count);
@@ -139,7 +145,7 @@ DT_INLINE void spread_lines(dt_winograd_family family, bool of_input, bool small
             DT_UNROLL
             for (int j = 0; j < points; j++)
                 if (has_point(family, small, j))
-                    store(place + (size_t)(i * points + j) * to.point_stride, o[j]);
+                    store_operands(place + (size_t)(i * points + j) * to.point_stride, o[j]);
         }
     }
 }
@@ -210,7 +216,7 @@ DT_INLINE void input_block(dt_winograd_family family, const dt_winograd_grid *gr
                            const dt_conv_input *input, dt_winograd_place to) {
     tile_lines lines;
     clear_margins(family, grid, lines);
-    for (int v = 0; v < 2; v++, to.base += DT_WIDTH)
+    for (int v = 0; v < 2; v++, to.base += DT_WIDTH / PAIR)
         for (int row = 0; row < grid->rows.tiles; row++) {
             size_t channels = channels_from(pixels.channels, v);
             bool small = small_tile(family, &grid->rows, row), whole = channels >= DT_WIDTH;
@@ -420,7 +426,8 @@ static void gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixels, bo
     image whole;
     whole.line = (size_t)grid->columns.size + 3;
     memset(whole.pixel, 0, sizeof(vector) * whole.line * (size_t)(grid->rows.size + 3));
-    for (int v = 0; v < 2; v++, to.base += DT_WIDTH, dy += DT_WIDTH, words += grid->rows.size * DT_WIDTH) {
+    for (int v = 0; v < 2;
+         v++, to.base += DT_WIDTH / PAIR, dy += DT_WIDTH, words += grid->rows.size * DT_WIDTH) {
         size_t count = channels_from(pixels.channels, v);
         vector sum;
         if (pool)
@@ -524,6 +531,8 @@ static void input_gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixe
                                     : input_gradient_block(DT_WINOGRAD_4_5, grid, pixels, from, dx);
 }
 
+#ifndef DT_BF16
+
 DT_INLINE void filter_vector(dt_winograd_family family, size_t count, const float *taps, size_t tap_stride,
                              float *to, size_t point_stride) {
     const int points = dt_winograd_points(family), side = dt_winograd_taps(family);
@@ -560,6 +569,56 @@ DT_INLINE void filter_rows(dt_winograd_family family, size_t rows, int channels,
                               point_stride);
         }
 }
+
+#else
+
+/* One vector of a filter's taps to the points: to[i * points + j]. */
+DT_INLINE void filter_points(dt_winograd_family family, size_t count, const float *taps, size_t tap_stride,
+                             vector *to) {
+    const int points = dt_winograd_points(family), side = dt_winograd_taps(family);
+    vector half[POINTS][TAPS];
+    for (int s = 0; s < side; s++) {
+        vector d[TAPS], o[POINTS];
+        DT_UNROLL
+        for (int r = 0; r < side; r++)
+            d[r] = load_some(taps + (size_t)(r * side + s) * tap_stride, count);
+        to_filter(family, d, o);
+        DT_UNROLL
+        for (int i = 0; i < points; i++)
+            half[i][s] = o[i];
+    }
+    for (int i = 0; i < points; i++)
+        to_filter(family, half[i], to + i * points);
+}
+
+/* One vector of two rows, of which the second may not exist. */
+DT_INLINE void filter_vector(dt_winograd_family family, size_t rows, size_t count, const float *taps,
+                             size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
+    const int points = dt_winograd_points(family);
+    vector row[2][POINTS * POINTS];
+    if (rows < 2)
+        memset(row[1], 0, sizeof row[1]);
+    for (size_t i = 0; i < 2 && i < rows; i++)
+        filter_points(family, count, taps + i * row_stride, tap_stride, row[i]);
+    for (int point = 0; point < points * points; point++)
+        store(to + (size_t)point * point_stride, pair_up(row[0][point], row[1][point]));
+}
+
+DT_INLINE void filter_rows(dt_winograd_family family, size_t rows, int channels, const float *taps,
+                           size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
+    for (size_t row = 0; row < rows; row += PAIR, taps += PAIR * row_stride, to += BLOCK)
+        for (int v = 0; v < 2; v++) {
+            size_t count = channels_from(channels, v);
+            if (count >= DT_WIDTH)
+                filter_vector(family, rows - row, DT_WIDTH, taps + v * DT_WIDTH, tap_stride, row_stride,
+                              to + v * DT_WIDTH, point_stride);
+            else
+                filter_vector(family, rows - row, count, taps + v * DT_WIDTH, tap_stride, row_stride,
+                              to + v * DT_WIDTH, point_stride);
+        }
+}
+
+#endif
 
 static void filter(const dt_winograd_grid *grid, size_t rows, int channels, const float *taps,
                    size_t tap_stride, size_t row_stride, float *to, size_t point_stride){
@@ -612,6 +671,7 @@ static void filter_gradient(const dt_winograd_grid *grid, size_t rows, const flo
 
 const dt_winograd_bodies DT_WINOGRAD_BODIES = {
     .block = BLOCK,
+    .pair = PAIR,
     .multiply_tiles = multiply_tiles,
     .multiply_channels = multiply_channels,
     .input = input,

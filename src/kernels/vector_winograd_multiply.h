@@ -36,8 +36,8 @@ typedef enum chain_start {
                 __builtin_prefetch(ahead);                                                           \
                 DT_UNROLL                                                                            \
                 for (size_t i = 0; i < ROWS; i++) {                                                  \
-                    sum[i][0] += left[i * a_row] * right0;                                           \
-                    sum[i][1] += left[i * a_row] * right1;                                           \
+                    sum[i][0] = multiply_add(sum[i][0], left[i * a_row], right0);                    \
+                    sum[i][1] = multiply_add(sum[i][1], left[i * a_row], right1);                    \
                 }                                                                                    \
                 left += a.step;                                                                      \
                 right += b.step;                                                                     \
@@ -106,19 +106,23 @@ static void multiply_tiles(size_t rows, size_t depth, size_t chain, const float 
                            const float *b, const float *next, float *c) {
     while (rows > 0) {
         size_t now = rows_at_once(rows);
-        const float *soon = now == rows ? next : a + now * BLOCK;
+        const float *soon = now == rows ? next : a + now * OPERANDS;
         for (size_t k = 0; k < depth; k += chain) {
-            size_t steps = depth - k < chain ? depth - k : chain, block = k / BLOCK * a_block;
-            multiply_rows(now, steps, BLOCK, (stretches){a + block + k % BLOCK, 1, a_block}, BLOCK,
-                          (stretches){b + k * BLOCK, BLOCK, (size_t)BLOCK * BLOCK},
-                          (stretches){soon + block + k % BLOCK * DT_MULTIPLY_ROWS, DT_MULTIPLY_ROWS, a_block},
+            size_t steps = depth - k < chain ? depth - k : chain;
+            size_t block = k / BLOCK * a_block, place = k % BLOCK / PAIR;
+            multiply_rows(now, (steps + PAIR - 1) / PAIR, OPERANDS,
+                          (stretches){a + block + place, 1, a_block}, OPERANDS,
+                          (stretches){b + k / PAIR * BLOCK, BLOCK, (size_t)OPERANDS * BLOCK},
+                          (stretches){soon + block + place * DT_MULTIPLY_ROWS, DT_MULTIPLY_ROWS, a_block},
                           k > 0 ? TO_C : FROM_ZERO, c);
         }
         rows -= now;
-        a += now * BLOCK;
+        a += now * OPERANDS;
         c += now * BLOCK;
     }
 }
+
+#ifndef DT_BF16
 
 /* Lines of a row of a block. */
 enum { LINES = BLOCK * sizeof(float) < 64 ? 1 : BLOCK * sizeof(float) / 64, LINE_FLOATS = 16 };
@@ -139,3 +143,52 @@ static void multiply_channels(size_t rows, size_t depth, size_t run, const float
         c += now * BLOCK;
     }
 }
+
+#else
+
+/* Rows of a stretch that become pairs at a time. */
+enum { PAIRED_ROWS = 64 };
+
+/* c from the pairs of one piece, while the rows of the next piece of a, then of b, come into the cache. */
+DT_INLINE void multiply_pairs(size_t rows, size_t steps, const float *a, const float *b, const float *next_a,
+                              const float *next_b, bool resume, float *c) {
+    for (size_t now, round = 0; rows > 0; rows -= now, a += now, c += now * BLOCK, round++) {
+        const float *next = round < PAIR ? next_a : next_b;
+        now = rows_at_once(rows);
+        multiply_rows(now, steps, steps, (stretches){a, BLOCK, 0}, 1, (stretches){b, BLOCK, 0},
+                      (stretches){next + round % PAIR * steps * OPERANDS, OPERANDS, 0},
+                      resume ? FROM_C : FROM_ZERO, c);
+    }
+}
+
+/* Rows of a stretch, each two of which become pairs [channel]; behind an odd last one zeros are thought. */
+DT_INLINE void pair_stretch(size_t rows, const float *from, float *to) {
+    static const float zeros[OPERANDS];
+    for (size_t row = 0; row < rows; row += PAIR, from += PAIR * OPERANDS, to += BLOCK)
+        interleave(from, row + 1 < rows ? from + OPERANDS : zeros, to);
+}
+
+/* Pieces of stretches are paired, then multiplied from there. */
+static void multiply_channels(size_t rows, size_t depth, size_t run, const float *a, size_t a_run,
+                              const float *b, size_t b_run, const float *next_a, const float *next_b,
+                              bool resume, float *c) {
+    float left[PAIRED_ROWS / PAIR * BLOCK] __attribute__((aligned(64)));
+    float right[PAIRED_ROWS / PAIR * BLOCK] __attribute__((aligned(64)));
+    if (depth == 0)
+        multiply_pairs(rows, 0, left, right, next_a, next_b, resume, c);
+    for (; depth > 0; depth -= run, a += a_run, b += b_run)
+        for (size_t first = 0; first < run; first += PAIRED_ROWS, resume = true) {
+            size_t piece = run - first < PAIRED_ROWS ? run - first : PAIRED_ROWS;
+            bool last = depth == run;
+            const float *soon_a = last ? next_a : a + a_run, *soon_b = last ? next_b : b + b_run;
+            if (first + piece < run) {
+                soon_a = a + (first + piece) * OPERANDS;
+                soon_b = b + (first + piece) * OPERANDS;
+            }
+            pair_stretch(piece, a + first * OPERANDS, left);
+            pair_stretch(piece, b + first * OPERANDS, right);
+            multiply_pairs(rows, (piece + 1) / PAIR, left, right, soon_a, soon_b, resume, c);
+        }
+}
+
+#endif

@@ -89,14 +89,15 @@ static size_t parts_of(size_t count, size_t part) {
 }
 
 static const dt_winograd_bodies *bodies_of(const dt_kernels *kernels) {
+    static const dt_winograd_bodies *const bodies[DT_ISA_BEST][2] = {
+        [DT_ISA_BASELINE] = {&dt_winograd_baseline, &dt_winograd_bf16_baseline},
 #ifdef __x86_64__
-    if (kernels->isa == DT_ISA_AVX512)
-        return &dt_winograd_avx512;
-    if (kernels->isa == DT_ISA_AVX2)
-        return &dt_winograd_avx2;
+        [DT_ISA_AVX2] = {&dt_winograd_avx2, &dt_winograd_bf16_avx2},
+        [DT_ISA_AVX512] = {&dt_winograd_avx512, &dt_winograd_bf16_avx2},
+        [DT_ISA_AVX512_BF16] = {&dt_winograd_avx512, &dt_winograd_avx512_bf16},
 #endif
-    (void)kernels;
-    return &dt_winograd_baseline;
+    };
+    return bodies[kernels->isa][kernels->precision == DT_PRECISION_BF16];
 }
 
 /* As few tiles as there can be, and as many of them small as still cover the side. */
@@ -154,10 +155,20 @@ static cut cut_of(dt_winograd_family family, dt_conv_shape shape) {
     return c;
 }
 
+/* Floats that the operands of one block of channels take. */
+static size_t operand_floats(const dt_winograd *w) {
+    return (size_t)(w->bodies->block / w->bodies->pair);
+}
+
+/* Floats that `rows` rows of a block's filters take at a point. */
+static size_t filter_floats(const dt_winograd *w, size_t rows) {
+    return parts_of(rows, (size_t)w->bodies->pair) * (size_t)w->bodies->block;
+}
+
 static layout layout_of(const dt_winograd *w, const cut *c, int channels) {
     size_t block = (size_t)w->bodies->block;
     layout l = {.channels = (size_t)channels, .blocks = parts_of((size_t)channels, block)};
-    l.block = (size_t)(c->grid.positions * c->group) * block;
+    l.block = (size_t)(c->grid.positions * c->group) * operand_floats(w);
     l.point = l.blocks * l.block + block;
     l.group = c->points * l.point;
     return l;
@@ -168,7 +179,7 @@ static direction direction_of(const dt_winograd *w, cut c, int threads, int from
     size_t block = (size_t)w->bodies->block, wanted = (size_t)(threads * TASKS_PER_THREAD);
     size_t leaf_bytes = d.from.group * (size_t)c.groups_of_leaf * sizeof(float);
     d.blocks = parts_of((size_t)to, block);
-    d.filter_point = (d.from.channels + 1) * block;
+    d.filter_point = filter_floats(w, d.from.channels) + block;
     d.shared_filters =
         d.blocks < wanted || c.points * d.filter_point * d.blocks * sizeof(float) <= FILTER_BYTES;
     d.chunk = (int)larger(1, (d.shared_filters ? SMALL_CHUNK_BYTES : CHUNK_BYTES) / leaf_bytes);
@@ -194,14 +205,16 @@ static int strip_of(const dt_winograd *w, int threads) {
 static dt_winograd plan_of(const dt_conv_config *config) {
     dt_winograd w = {.bodies = bodies_of(config->kernels)};
     dt_conv_shape shape = config->shape;
-    bool large = config->method == DT_CONV_WINOGRAD_LARGE;
+    bool large = config->method == DT_CONV_WINOGRAD_LARGE, bf16 = w.bodies->pair == 2;
     dt_winograd_family back = shape.kernel == 3 ? DT_WINOGRAD_4_3 : DT_WINOGRAD_4_5;
     dt_winograd_family there = shape.kernel == 3 || large ? back : DT_WINOGRAD_2_5;
     int threads = dt_team_size(config->kernels->team);
     w.taps = (size_t)(shape.kernel * shape.kernel);
     w.forward = direction_of(&w, cut_of(there, shape), threads, shape.in_channels, shape.out_channels);
     w.backward = direction_of(&w, cut_of(back, shape), threads, shape.out_channels, shape.in_channels);
-    w.forward.chain = shape.kernel == 3 ? CHAIN_3 : large ? w.forward.from.channels : CHAIN_5;
+    w.forward.chain = shape.kernel == 3 ? CHAIN_3 : CHAIN_5;
+    if (large || bf16)
+        w.forward.chain = w.forward.from.channels;
     w.backward.chain = w.backward.from.channels;
     w.apart = there != back;
     w.input = layout_of(&w, &w.backward.cut, shape.in_channels);
@@ -382,10 +395,8 @@ static size_t sample_of(const winograd_call *call, const cut *c, int group, int 
     return (size_t)(call->chunk_sample + group * c->group + i);
 }
 
-/* Where the values of sample `sample` of a group with n samples stand. */
-static dt_winograd_place place_of(const dt_winograd *w, float *block, size_t point_stride, int sample,
-                                  int n) {
-    size_t floats = (size_t)w->bodies->block;
+/* Where the values of sample `sample` of a group with n samples stand, a block of which takes `floats`. */
+static dt_winograd_place place_of(size_t floats, float *block, size_t point_stride, int sample, int n) {
     return (dt_winograd_place){block + (size_t)sample * floats, point_stride, (size_t)n * floats};
 }
 
@@ -420,7 +431,7 @@ static void transform_input(void *context, int task, int worker) {
             input.shift += first;
         }
         w->bodies->input(&target->cut->grid, pixels_of(w, l->channels, block), input,
-                         place_of(w, to, l->point, i, n));
+                         place_of(operand_floats(w), to, l->point, i, n));
     }
 }
 
@@ -446,7 +457,7 @@ static void transform_filters(const winograd_call *call, size_t block, size_t fi
     int channels = (int)least(floats, d->channels - column);
     if (d == &w->forward) {
         w->bodies->filter(&d->cut.grid, rows, channels, call->weights + first * out + column, in * out, out,
-                          to + first * floats, d->filter_point);
+                          to + filter_floats(w, first), d->filter_point);
         return;
     }
     for (size_t end = first + rows; first < end; first += floats) {
@@ -456,11 +467,11 @@ static void transform_filters(const winograd_call *call, size_t block, size_t fi
             const float *next =
                 tap + 1 < w->taps ? from + in * out : call->weights + column * out + first + floats;
             fetch_filters(next, (size_t)channels, out, floats);
-            call->kernels->bodies->pack_transposed(count, floats, (size_t)channels, from, out,
-                                                   taps + tap * floats * floats);
+            call->kernels->bodies->products.pack_transposed(count, floats, (size_t)channels, from, out,
+                                                            taps + tap * floats * floats);
         }
-        w->bodies->filter(&d->cut.grid, count, channels, taps, floats * floats, floats, to + first * floats,
-                          d->filter_point);
+        w->bodies->filter(&d->cut.grid, count, channels, taps, floats * floats, floats,
+                          to + filter_floats(w, first), d->filter_point);
     }
 }
 
@@ -490,7 +501,7 @@ static tiles tiles_at(const winograd_call *call, size_t point, int group) {
 static const float *values_at(const winograd_call *call, size_t point, int group) {
     const layout *l = &call->d->from;
     return call->points + (size_t)group * l->group + point * l->point +
-           tiles_at(call, point, group).first * (size_t)call->w->bodies->block;
+           tiles_at(call, point, group).first * operand_floats(call->w);
 }
 
 /* All points' products of a few groups. */
@@ -521,7 +532,7 @@ static void finish_group(const winograd_call *call, int group, size_t block, flo
     size_t out_pixels = (size_t)(dt_conv_out_height(call->shape) * dt_conv_out_width(call->shape));
     for (int i = 0; i < n; i++) {
         size_t sample = sample_of(call, &d->cut, group, i);
-        dt_winograd_place from = place_of(w, products, d->product_point, i, n);
+        dt_winograd_place from = place_of((size_t)w->bodies->block, products, d->product_point, i, n);
         if (d == &w->backward) {
             w->bodies->input_gradient(&d->cut.grid, pixels_of(w, d->channels, block), from,
                                       call->dx + sample * pixels * d->channels + column);
@@ -614,7 +625,7 @@ static void transform_gradient(void *context, int task, int worker) {
                             call->mask + (sample * l->blocks + block) * w->mask_block,
                             call->dy + sample * out_pixels * l->channels + block * floats,
                             call->shared.bias + (in_chunk * l->blocks + block) * floats,
-                            place_of(w, to, l->point, i, n));
+                            place_of(operand_floats(w), to, l->point, i, n));
     }
 }
 
@@ -623,7 +634,7 @@ static void multiply_leaf_point(const winograd_call *call, int samples, size_t p
                                 const float *a, const float *b, float *sums) {
     const dt_winograd *w = call->w;
     const layout *in = &w->input, *out = &w->backward.from;
-    size_t floats = (size_t)w->bodies->block, group = (size_t)w->backward.cut.group;
+    size_t floats = operand_floats(w), group = (size_t)w->backward.cut.group;
     size_t whole = (size_t)samples / group, rest = (size_t)samples % group;
     range valid = positions_with(&w->backward.cut.grid, (int)point);
     size_t run = valid.count * group, skipped = valid.first * group * floats;

@@ -10,7 +10,11 @@
  *
  * Samples stand in groups of a few that share matrices. A group's transformed values are
  * [point][channel block][position][sample][block]; positions are ordered so that those which have a point are
- * neighbours. Channels that fill no block are zeros. */
+ * neighbours. Channels that fill no block are zeros.
+ *
+ * Transformed inputs, gradients and filters are operands: floats or, in the bodies for bfloat16, pairs
+ * (vector_operands.h). A block of a tensor then takes half its floats, neighbouring channels being a pair;
+ * and so do the filters of two neighbouring rows, which stand in one row of pairs. */
 #ifndef DTRAIN_KERNELS_WINOGRAD_H
 #define DTRAIN_KERNELS_WINOGRAD_H
 
@@ -78,15 +82,18 @@ typedef struct dt_winograd_pixels {
 
 typedef struct dt_winograd_bodies {
     int block; /* channels of a block */
+    int pair;  /* operands that take the place of a float: 1 or 2 */
 
     /* c [rows][block] = a b. For each element of c chains over `chain` steps of the depth, a multiple or a
-     * divisor of the block, are added in their order. a has rows of blocks: element (row, k) at
-     * a + k / block * a_block + row * block + k % block. b [depth][block]. next: the a of the next call. */
+     * divisor of the block and even, are added in their order. a has rows of blocks: operand (row, k) is
+     * number row * block + k % block behind a + k / block * a_block. b [depth][block]. next: the a of the
+     * next call. */
     void (*multiply_tiles)(size_t rows, size_t depth, size_t chain, const float *a, size_t a_block,
                            const float *b, const float *next, float *c);
 
-    /* c [rows][block] = a^T b, or with resume c += a^T b. Of a and b [depth][block] stretches of `run` rows
-     * stand a_run and b_run floats apart. next_a, next_b: those of the next call. */
+    /* c [rows][block] = a^T b, or with resume c += a^T b. Of a and b [depth][block] stretches of `run` rows,
+     * which divide the depth, stand a_run and b_run floats apart. Pairs are made of rows of a stretch.
+     * next_a, next_b: those of the next call. */
     void (*multiply_channels)(size_t rows, size_t depth, size_t run, const float *a, size_t a_run,
                               const float *b, size_t b_run, const float *next_a, const float *next_b,
                               bool resume, float *c);
@@ -107,7 +114,7 @@ typedef struct dt_winograd_bodies {
     void (*input_gradient)(const dt_winograd_grid *, dt_winograd_pixels, dt_winograd_place from, float *dx);
 
     /* `rows` filters of a block to the points: tap t of row i at taps + t * tap_stride + i * row_stride, its
-     * point p to `to` + p * point_stride + i * block. Channels that do not exist are zeros. */
+     * point p to operand i * block behind `to` + p * point_stride. Channels that do not exist are zeros. */
     void (*filter)(const dt_winograd_grid *, size_t rows, int channels, const float *taps, size_t tap_stride,
                    size_t row_stride, float *to, size_t point_stride);
 
@@ -121,5 +128,10 @@ typedef struct dt_winograd_bodies {
 extern const dt_winograd_bodies dt_winograd_baseline;
 extern const dt_winograd_bodies dt_winograd_avx2;
 extern const dt_winograd_bodies dt_winograd_avx512;
+
+/* With operands in bfloat16; without AVX512_BF16 emulated, for AVX-512 by the bodies for AVX2. */
+extern const dt_winograd_bodies dt_winograd_bf16_baseline;
+extern const dt_winograd_bodies dt_winograd_bf16_avx2;
+extern const dt_winograd_bodies dt_winograd_avx512_bf16;
 
 #endif

@@ -299,14 +299,23 @@ static void warn_of_idle_ranks(const dt_options *options, dt_comm *comm) {
                        DT_LEAF_SAMPLES, ranks * DT_LEAF_SAMPLES, leaves, leaves == 1 ? "" : "s");
 }
 
+static void warn_of_emulation(const dt_kernels *kernels) {
+    if (dt_kernels_precision(kernels) == DT_PRECISION_BF16 && dt_kernels_isa(kernels) < DT_ISA_AVX512_BF16)
+        dt_log_warning(
+            "bf16 is emulated with %s, which is slower than --precision fp32: its own instructions "
+            "are those of avx512_bf16",
+            dt_isa_name(dt_kernels_isa(kernels)));
+}
+
 static void say_start(dt_run *run, const dt_resume *resume) {
     dt_session *session = &run->session;
     const dt_checkpoint_position *at = &run->position;
     int ranks = dt_comm_size(session->comm);
     dt_log_note(
-        "start: %zu parameters, global batch %d over %d rank%s, %s kernels, denormals %s, setup %.2f s",
+        "start: %zu parameters, global batch %d over %d rank%s, %s kernels%s, denormals %s, setup %.2f s",
         dt_parameters_total(dt_model_parameters(session->model)), session->options->batch, ranks,
         ranks == 1 ? "" : "s", dt_isa_name(dt_kernels_isa(session->kernels)),
+        session->options->precision == DT_PRECISION_BF16 ? " in bf16" : "",
         dt_denormals_flushed() ? "flushed to 0" : "kept", dt_timer_now() - run->started);
     dt_metrics_start(run->metrics, session);
     if (resume->found) {
@@ -315,6 +324,7 @@ static void say_start(dt_run *run, const dt_resume *resume) {
         dt_metrics_resume(run->metrics, resume->path, at);
     }
     warn_of_idle_ranks(session->options, session->comm);
+    warn_of_emulation(session->kernels);
 }
 
 /* All epochs that are left, rewound where that was asked for. */

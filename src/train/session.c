@@ -32,9 +32,11 @@ static dt_share largest_share(const dt_session *session) {
 
 /* The best that every rank may use, so that all compute the same bits. Collective. */
 static dt_status choose_isa(dt_session *session) {
-    dt_isa wish = session->options->isa, best = dt_isa_best(), mine;
-    dt_status status = dt_isa_choose(wish, getenv("DTRAIN_ISA"), best, &mine);
+    dt_precision precision = session->options->precision;
+    dt_isa wish = session->options->isa, best = dt_isa_used(dt_isa_highest(), precision), mine;
+    dt_status status = dt_isa_choose(wish, getenv("DTRAIN_ISA"), dt_isa_highest(), &mine);
     DT_TRY(dt_comm_agree(session->comm, status));
+    mine = dt_isa_used(mine, precision);
     double extremes[] = {-(double)mine, (double)mine};
     dt_comm_max_f64(session->comm, extremes, 2);
     session->isa = (dt_isa)-extremes[0];
@@ -49,8 +51,10 @@ static dt_status choose_isa(dt_session *session) {
 }
 
 static dt_status create_kernels(dt_session *session) {
-    dt_kernels_config config = {
-        .team = session->team, .isa = session->isa, .engine = session->options->engine};
+    dt_kernels_config config = {.team = session->team,
+                                .isa = session->isa,
+                                .engine = session->options->engine,
+                                .precision = session->options->precision};
     return dt_kernels_create(&config, &session->kernels);
 }
 

@@ -62,7 +62,7 @@ refuse 0 "the method direct cannot compute a 5x5 convolution" --data synthetic:1
 refuse 0 "--methods tuned goes with --engine auto, not with direct" --data synthetic:100 --validation 0 --methods tuned --engine direct
 
 export DTRAIN_ISA=sse9
-refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2 or avx512" train --data synthetic:60
+refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2, avx512 or avx512_bf16" train --data synthetic:60
 run 0 info --data synthetic:60 --isa baseline
 grep -q '^ISA  *baseline' "$folder/output" || complain "--isa does not win over DTRAIN_ISA"
 export DTRAIN_ISA=baseline
@@ -83,7 +83,7 @@ done
 
 # Every option of the user's guide is there; the unit tests look at each default.
 for option in data epochs batch lr beta1 beta2 eps seed bn-axis bn-layers dropout width validation train-limit \
-  test-limit max-steps threads strategy engine isa methods tune out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
+  test-limit max-steps threads strategy engine isa precision methods tune out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
   stall-timeout version info help; do
   grep -qE -- "^ +--$option(=|\\[| |\$)" "$folder/output" || complain "--help lacks --$option"
 done

@@ -45,6 +45,19 @@ for ranks in 1 2 3 4 5; do
     [ "$found" = "$expected" ] || fail "np $ranks differs from np 1: $expected"
 done
 
+# The same in bfloat16, with other bits.
+whole=$expected expected=""
+for ranks in 1 2 3 4; do
+    run "$ranks" "${common[@]}" --epochs 1 --precision bf16 --threads $((ranks == 1 ? 2 : 1)) --out "$folder/bf$ranks" \
+        >"$folder/bf$ranks.log"
+    metrics=$folder/bf$ranks/metrics.jsonl
+    found="$(value "$metrics" end weights_hash) $(value "$metrics" epoch loss) $(value "$metrics" epoch test_loss)"
+    echo "np $ranks, bf16: $found"
+    [ -n "$expected" ] || expected=$found
+    [ "$found" = "$expected" ] || fail "bf16: np $ranks differs from np 1: $expected"
+done
+[ "${whole%% *}" != "${expected%% *}" ] || fail "bf16 has the bits of fp32"
+
 # 2. Nothing that a file could not bear: no control characters in the log of a run that is no terminal.
 if LC_ALL=C grep -q $'[\001-\010\013-\037]' "$folder/np4.log"; then
     fail "control characters in the output"

@@ -5,8 +5,15 @@
 set -euo pipefail
 dtrain=$1
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
+launcher=
+trap clean EXIT
 small=(--data synthetic:600 --width 0.05 --batch 16 --validation 40 --test-limit 40 --threads 1)
+
+# A test that fails leaves no run behind: mpirun ends its ranks, stopped ones too.
+clean() {
+    [ -z "$launcher" ] || kill -TERM "$launcher" 2>/dev/null || true
+    rm -rf "$folder"
+}
 
 fail() {
     echo "FAILED: $*" >&2
@@ -67,6 +74,7 @@ finish() {
     await "$1" gone "$launcher"
     code=0
     wait "$launcher" || code=$?
+    launcher=
 }
 
 gone() {

@@ -27,6 +27,7 @@ check_end() {
 
 # run_chain FOLDER KILLS
 run_chain() {
+    trap '[ -z "$launcher" ] || kill -TERM "$launcher" 2>/dev/null || true' EXIT
     local chain=$1 kills=$2 killed=0 round=0 longest=0 count moment processes left
     mkdir "$chain"
     while [ "$killed" -lt "$kills" ]; do
@@ -64,5 +65,5 @@ RANDOM=$seed
 run_chain "$folder/a" $((kills / 2)) &
 other=$!
 RANDOM=$((seed + 1))
-run_chain "$folder/b" $((kills - kills / 2))
+(run_chain "$folder/b" $((kills - kills / 2)))
 wait "$other"

@@ -25,6 +25,7 @@ void bodies_run(bodies_check check, void *context) {
     assert_ok(dt_team_create(THREADS, &team));
     for (int engine = 0; engine < 4; engine++)
         for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++)
-            run_one(&(dt_kernels_config){team, isa, engines[engine]}, check, context);
+            run_one(&(dt_kernels_config){.team = team, .isa = isa, .engine = engines[engine]}, check,
+                    context);
     dt_team_destroy(team);
 }

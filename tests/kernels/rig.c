@@ -16,11 +16,32 @@ enum { GUARD = 2 * DT_ALIGNMENT_FLOATS };
 
 static const float canary = -12345.678f;
 
+dt_precision rig_precision = DT_PRECISION_FP32;
+
+int rig_use_bf16(void **state) {
+    (void)state;
+    rig_precision = DT_PRECISION_BF16;
+    return 0;
+}
+
+int rig_use_fp32(void **state) {
+    (void)state;
+    rig_precision = DT_PRECISION_FP32;
+    return 0;
+}
+
+dt_isa rig_last_isa(void) {
+    return rig_precision == DT_PRECISION_BF16 ? dt_isa_highest() : dt_isa_best();
+}
+
 rig rig_open(dt_isa isa, dt_engine engine, int threads, const dt_convolve_shape *conv,
              const dt_dense_shape *dense, int samples) {
     rig r;
     assert_ok(dt_team_create(threads, &r.team));
-    assert_ok(dt_kernels_create(&(dt_kernels_config){r.team, isa, engine}, &r.kernels));
+    dt_kernels_config config = {.team = r.team, .isa = isa, .engine = engine, .precision = rig_precision};
+    if (engine == DT_ENGINE_REFERENCE)
+        config.precision = DT_PRECISION_FP32;
+    assert_ok(dt_kernels_create(&config, &r.kernels));
     if (conv)
         assert_ok(dt_convolve_reserve(r.kernels, *conv, samples));
     if (dense)
@@ -67,6 +88,12 @@ float *rig_output(size_t count) {
     return values;
 }
 
+float *rig_copy(const float *values, size_t count) {
+    float *copy = rig_output(count);
+    memcpy(copy, values, count * sizeof(float));
+    return copy;
+}
+
 void rig_check_output(const float *output, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (!isfinite(output[i]))
@@ -93,6 +120,23 @@ float *rig_absolute(const float *values, size_t count) {
     for (size_t i = 0; i < count; i++)
         absolute[i] = fabsf(values[i]);
     return absolute;
+}
+
+/* All finite values: the lowest 16 bits are cut off after half of the last remaining one, less a little where
+ * that one is even, has been added. */
+float rig_bf16(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    if (fabsf(value) < 0x1p-126f)
+        bits &= 0x80000000u;
+    else
+        bits = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
+    memcpy(&value, &bits, sizeof bits);
+    return value;
+}
+
+float rig_pair_step(float sum, const float *left, const float *right) {
+    return fmaf(left[0], right[0], fmaf(left[1], right[1], sum));
 }
 
 void rig_check_same_bits(const char *what, const float *actual, const float *expected, size_t count) {

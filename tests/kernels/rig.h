@@ -16,6 +16,16 @@ typedef struct rig {
     dt_kernels *kernels;
 } rig;
 
+/* Of the kernels that rig_open makes; DT_PRECISION_FP32 at first. The reference engine is always float32. */
+extern dt_precision rig_precision;
+
+/* Setup and teardown of a test that runs in bfloat16. */
+int rig_use_bf16(void **state);
+int rig_use_fp32(void **state);
+
+/* The last instruction set with bodies of its own in this precision. */
+dt_isa rig_last_isa(void);
+
 /* For one layer at the most: conv or dense may be NULL. */
 rig rig_open(dt_isa isa, dt_engine engine, int threads, const dt_convolve_shape *conv,
              const dt_dense_shape *dense, int samples);
@@ -31,6 +41,9 @@ float *rig_input(size_t count);
 /* Room for `count` results, all NaN at first, with canaries behind. */
 float *rig_output(size_t count);
 
+/* A copy; release with free(). */
+float *rig_copy(const float *values, size_t count);
+
 /* The canaries behind an output are whole and every result was written with a number. */
 void rig_check_output(const float *output, size_t count);
 
@@ -40,6 +53,12 @@ void rig_check_near(const char *what, size_t count, const float *actual, const f
 
 /* A copy of `values` without signs; release with free(). */
 float *rig_absolute(const float *values, size_t count);
+
+/* The nearest bfloat16, ties to even; below 2^-126 zero. */
+float rig_bf16(float value);
+
+/* One step of a chain over pairs of bfloat16, element 0 being the even one: the odd product first. */
+float rig_pair_step(float sum, const float *left, const float *right);
 
 void rig_check_same_bits(const char *what, const float *actual, const float *expected, size_t count);
 

@@ -14,6 +14,9 @@ static void test_names(void **state) {
     assert_string_equal(dt_isa_name(DT_ISA_BASELINE), "baseline");
     assert_string_equal(dt_isa_name(DT_ISA_AVX2), "avx2");
     assert_string_equal(dt_isa_name(DT_ISA_AVX512), "avx512");
+    assert_string_equal(dt_isa_name(DT_ISA_AVX512_BF16), "avx512_bf16");
+    assert_string_equal(dt_precision_name(DT_PRECISION_FP32), "fp32");
+    assert_string_equal(dt_precision_name(DT_PRECISION_BF16), "bf16");
     assert_string_equal(dt_engine_name(DT_ENGINE_AUTO), "auto");
     assert_string_equal(dt_engine_name(DT_ENGINE_DIRECT), "direct");
     assert_string_equal(dt_engine_name(DT_ENGINE_BLAS), "blas");
@@ -57,7 +60,7 @@ static void test_choice_of_isa(void **state) {
     assert_fails(dt_isa_choose(DT_ISA_BEST, "avx512", DT_ISA_AVX2, &chosen), DT_MACHINE,
                  "DTRAIN_ISA: instruction set avx512 is asked for, but this CPU has only avx2");
     assert_fails(dt_isa_choose(DT_ISA_BEST, "AVX2", DT_ISA_AVX512, &chosen), DT_USAGE,
-                 "DTRAIN_ISA: 'AVX2' is not allowed: auto, baseline, avx2 or avx512");
+                 "DTRAIN_ISA: 'AVX2' is not allowed: auto, baseline, avx2, avx512 or avx512_bf16");
     assert_fails(dt_isa_choose(DT_ISA_BEST, "best", DT_ISA_AVX512, &chosen), DT_USAGE, "'best'");
 }
 
@@ -105,12 +108,42 @@ static void test_denormals_are_flushed(void **state) {
             }
 }
 
+static void test_precision_chooses_the_isa(void **state) {
+    (void)state;
+    rig one = rig_open(DT_ISA_BEST, DT_ENGINE_AUTO, 1, NULL, NULL, 1);
+    assert_int_equal(dt_kernels_precision(one.kernels), DT_PRECISION_FP32);
+    rig_close(one);
+    rig_use_bf16(NULL);
+    rig two = rig_open(DT_ISA_BEST, DT_ENGINE_AUTO, 1, NULL, NULL, 1);
+    rig capped = rig_open(DT_ISA_BASELINE, DT_ENGINE_AUTO, 1, NULL, NULL, 1);
+    assert_int_equal(dt_kernels_precision(two.kernels), DT_PRECISION_BF16);
+    assert_int_equal(dt_kernels_isa(two.kernels), dt_isa_highest());
+    assert_int_equal(dt_kernels_isa(capped.kernels), DT_ISA_BASELINE);
+    rig_close(two);
+    rig_close(capped);
+    rig_use_fp32(NULL);
+}
+
+static void test_bf16_is_for_engine_auto(void **state) {
+    dt_team *team;
+    (void)state;
+    assert_ok(dt_team_create(1, &team));
+    for (dt_engine engine = DT_ENGINE_DIRECT; engine <= DT_ENGINE_REFERENCE; engine++) {
+        dt_kernels_config config = {.team = team, .isa = DT_ISA_BEST, .engine = engine};
+        dt_kernels *kernels;
+        config.precision = DT_PRECISION_BF16;
+        assert_fails(dt_kernels_create(&config, &kernels), DT_USAGE, dt_engine_name(engine));
+        assert_null(kernels);
+    }
+    dt_team_destroy(team);
+}
+
 /* On a CPU with everything there is nothing to refuse. */
 static void test_missing_isa_is_refused(void **state) {
     dt_team *team;
     (void)state;
     assert_ok(dt_team_create(1, &team));
-    for (int isa = (int)dt_isa_best() + 1; isa < DT_ISA_BEST; isa++) {
+    for (int isa = (int)dt_isa_highest() + 1; isa < DT_ISA_BEST; isa++) {
         dt_kernels_config config = {.team = team, .isa = (dt_isa)isa};
         dt_kernels *kernels;
         assert_fails(dt_kernels_create(&config, &kernels), DT_MACHINE, dt_isa_name((dt_isa)isa));
@@ -151,6 +184,8 @@ int main(void) {
         cmocka_unit_test(test_choice_of_isa),
         cmocka_unit_test(test_environment_caps),
         cmocka_unit_test(test_denormals_are_flushed),
+        cmocka_unit_test(test_precision_chooses_the_isa),
+        cmocka_unit_test(test_bf16_is_for_engine_auto),
         cmocka_unit_test(test_missing_isa_is_refused),
         cmocka_unit_test(test_memory_is_refused),
         cmocka_unit_test(test_probes_measure),

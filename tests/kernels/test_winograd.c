@@ -110,10 +110,30 @@ typedef struct machine {
     dt_conv *conv;
 } machine;
 
+/* Of the machines of a test. */
+static dt_precision precision;
+
+static int use_bf16(void **state) {
+    (void)state;
+    precision = DT_PRECISION_BF16;
+    return 0;
+}
+
+static int use_fp32(void **state) {
+    (void)state;
+    precision = DT_PRECISION_FP32;
+    return 0;
+}
+
+/* The last one with bodies of its own. */
+static dt_isa last_isa(void) {
+    return precision == DT_PRECISION_BF16 ? dt_isa_highest() : dt_isa_best();
+}
+
 static machine make_machine(dt_isa isa, int threads, const problem *p) {
     machine m = {0};
     assert_ok(dt_team_create(threads, &m.team));
-    dt_kernels_config config = {.team = m.team, .isa = isa};
+    dt_kernels_config config = {.team = m.team, .isa = isa, .precision = precision};
     assert_ok(dt_kernels_create(&config, &m.kernels));
     dt_conv_config conv = {m.kernels, p->shape, p->method, p->samples, dt_leaves_count(p->samples)};
     assert_ok(dt_conv_create(&conv, &m.conv));
@@ -376,9 +396,15 @@ static growths growths_of(int kernel) {
  * the mean square k and is rounded by up to 2^-24 of itself: together n 2^-24 / sqrt(2). The transforms
  * before and after add as much as 16 more terms would. Values are uniform in (-1, 1), mean square 1/3, and
  * the normalised input is below twice that; what is left of the factor, 2 sqrt(2) * 3 / 2, are the standard
- * deviations that the worst of thousands of samples may be off. */
+ * deviations that the worst of thousands of samples may be off.
+ *
+ * Operands that are rounded to bfloat16 err by up to 2^-9 of themselves, uniformly, which for random
+ * mantissas is 0.42 * 2^-9 in the mean square; so a product errs by 0.6 * 2^-9 of itself, and n of them, of
+ * which the mean square is at most 4/9, by 0.4 * 2^-9 sqrt(n). The factor 2 leaves five standard deviations.
+ */
 static double tolerance(double growth_factor, int chain) {
-    return growth_factor * (chain + 16) * 2 * 0x1p-24;
+    double roundings = precision == DT_PRECISION_BF16 ? 2 * 0x1p-9 * sqrt(chain) : 0;
+    return growth_factor * ((chain + 16) * 2 * 0x1p-24 + roundings);
 }
 
 /* The largest share of its tolerance that any error of a pass took. */
@@ -438,7 +464,7 @@ static void check_parameters(const problem *p, const double *dz, const growths *
 static void check_problem(int threads, problem *p, worst *of_isa) {
     growths g = growths_of(p->shape.kernel);
     double *dz = expected_dz(p, tolerance(g.forward, p->shape.in_channels));
-    for (int isa = DT_ISA_BASELINE; isa <= (int)dt_isa_best(); isa++) {
+    for (int isa = DT_ISA_BASELINE; isa <= (int)last_isa(); isa++) {
         run_problem((dt_isa)isa, threads, p, 1);
         check_activations(p, dz, &g, &of_isa[isa]);
         check_parameters(p, dz, &g, &of_isa[isa]);
@@ -447,7 +473,7 @@ static void check_problem(int threads, problem *p, worst *of_isa) {
 }
 
 static void print_worst(const worst *of_isa) {
-    for (int isa = DT_ISA_BASELINE; isa <= (int)dt_isa_best(); isa++)
+    for (int isa = DT_ISA_BASELINE; isa <= (int)last_isa(); isa++)
         print_message("%s: share of the tolerance that errors took at most: forward %.3f, data %.3f, weights "
                       "%.3f, bias %.3f\n",
                       dt_isa_name((dt_isa)isa), of_isa[isa].forward, of_isa[isa].data, of_isa[isa].weights,
@@ -523,7 +549,7 @@ static void test_threads_and_cuts_change_no_bit(void **state) {
     static const int threads[] = {2, 3, 1, 2, 3}, shares[] = {1, 1, 2, 3, 4};
     (void)state;
     random_state = 521288629u;
-    for (int isa = DT_ISA_BASELINE; isa <= (int)dt_isa_best(); isa++)
+    for (int isa = DT_ISA_BASELINE; isa <= (int)last_isa(); isa++)
         for (int i = 0; i < VARIED; i++) {
             problem p = make_problem(varied_shapes[i], i % 2 ? 53 : 37, (affine_kind)(i % 3));
             p.method = i == 1 ? DT_CONV_WINOGRAD_LARGE : DT_CONV_WINOGRAD;
@@ -561,7 +587,7 @@ static void check_part(const machine *m, problem *p, const problem *part, int fi
 static void test_place_in_the_batch_changes_no_bit(void **state) {
     (void)state;
     random_state = 362436069u;
-    for (int isa = DT_ISA_BASELINE; isa <= (int)dt_isa_best(); isa++)
+    for (int isa = DT_ISA_BASELINE; isa <= (int)last_isa(); isa++)
         for (int i = 0; i < VARIED; i++) {
             problem p = make_problem(varied_shapes[i], 19, (affine_kind)((i + 1) % 3)),
                     part = results_like(&p);
@@ -626,6 +652,11 @@ int main(void) {
         cmocka_unit_test(test_place_in_the_batch_changes_no_bit),
         cmocka_unit_test(test_what_nobody_needs_changes_no_bit),
         cmocka_unit_test(test_unfit_shapes_are_refused),
+        cmocka_unit_test_setup_teardown(test_random_shapes, use_bf16, use_fp32),
+        cmocka_unit_test_setup_teardown(test_shapes_of_the_network, use_bf16, use_fp32),
+        cmocka_unit_test_setup_teardown(test_threads_and_cuts_change_no_bit, use_bf16, use_fp32),
+        cmocka_unit_test_setup_teardown(test_place_in_the_batch_changes_no_bit, use_bf16, use_fp32),
+        cmocka_unit_test_setup_teardown(test_what_nobody_needs_changes_no_bit, use_bf16, use_fp32),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,8 @@ static side open_side(dt_engine engine, bool store) {
     side s;
     dt_network network = dt_network_build((dt_network_config){.width = 0.1, .dropout = 0.5f});
     assert_ok(dt_team_create(2, &s.team));
-    assert_ok(dt_kernels_create(&(dt_kernels_config){s.team, DT_ISA_BEST, engine}, &s.kernels));
+    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = s.team, .isa = DT_ISA_BEST, .engine = engine},
+                                &s.kernels));
     dt_model_config model = {.network = &network,
                              .kernels = s.kernels,
                              .samples = BATCH,

@@ -140,7 +140,8 @@ static void set_weights(parity_case *p) {
 static void set_up(parity_case *p, dt_engine engine) {
     dt_network network = dt_network_build(network_config(p->golden));
     need(dt_team_create(1, &p->team));
-    need(dt_kernels_create(&(dt_kernels_config){p->team, p->isa, engine}, &p->kernels));
+    need(dt_kernels_create(&(dt_kernels_config){.team = p->team, .isa = p->isa, .engine = engine},
+                           &p->kernels));
     dt_model_config model = {.network = &network,
                              .kernels = p->kernels,
                              .samples = MAX_BATCH,

@@ -50,8 +50,9 @@ static void test_choice_is_fixed(void **state) {
     for (int i = 0; i < 4; i++)
         for (int isa = DT_ISA_BASELINE; isa <= (int)dt_isa_best(); isa++) {
             dt_kernels *kernels;
-            assert_ok(
-                dt_kernels_create(&(dt_kernels_config){team, (dt_isa)isa, expected[i].engine}, &kernels));
+            assert_ok(dt_kernels_create(
+                &(dt_kernels_config){.team = team, .isa = (dt_isa)isa, .engine = expected[i].engine},
+                &kernels));
             assert_string_equal(dt_methods_write(dt_methods_fixed(&network, kernels), text),
                                 expected[i].list);
             dt_kernels_destroy(kernels);

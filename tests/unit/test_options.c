@@ -213,6 +213,8 @@ static void test_choices_are_named_as_elsewhere(void **state) {
         assert_string_equal(choice->name, dt_engine_name((dt_engine)choice->value));
     for (const dt_choice *choice = find("strategy")->choices; choice->name; choice++)
         assert_string_equal(choice->name, dt_strategy_name((dt_strategy_kind)choice->value));
+    for (const dt_choice *choice = find("precision")->choices; choice->name; choice++)
+        assert_string_equal(choice->name, dt_precision_name((dt_precision)choice->value));
     for (const dt_choice *choice = find("isa")->choices; choice->name; choice++)
         if (choice->value != DT_ISA_BEST)
             assert_string_equal(choice->name, dt_isa_name((dt_isa)choice->value));
@@ -334,6 +336,7 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_int_equal(options.isa, DT_ISA_BEST);
     assert_string_equal(options.methods, "auto");
     assert_false(options.tune);
+    assert_int_equal(options.precision, DT_PRECISION_FP32);
     assert_string_equal(options.out, "run");
     assert_false(options.quiet);
     assert_int_equal(options.checkpoint_every.unit, DT_INTERVAL_EPOCHS);
@@ -355,7 +358,7 @@ static void test_each_option_has_its_field(void **state) {
                     "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
                     "--threads=9", "--strategy=hybrid", "--check-replicas=10", "--ranks=2,4",
                     "--node-ranks=11", "--link-gbits=1.5", "--link-us=2.5", "--engine=blas", "--isa=avx2",
-                    "--methods=m", "--tune", "--out=o", "--quiet"));
+                    "--precision=bf16", "--methods=m", "--tune", "--out=o", "--quiet"));
     dt_options options = line.options;
     assert_ok(PARSE(&line, "--keep=10", "--checkpoint-required", "--override", "--init=i", "--on-nan=rewind",
                     "--stall-timeout=11", "--max-time=12s", "--checkpoint-every=13steps", "--resume=r"));
@@ -391,6 +394,7 @@ static void test_each_option_has_its_field(void **state) {
     assert_int_equal(options.isa, DT_ISA_AVX2);
     assert_string_equal(options.methods, "m");
     assert_true(options.tune);
+    assert_int_equal(options.precision, DT_PRECISION_BF16);
     assert_true(options.quiet);
 }
 
