@@ -51,7 +51,7 @@ static void need(const bench *b, dt_status status) {
     if (dt_comm_rank(b->comm) == 0)
         fprintf(stderr, "allreduce: %s\n", status.text);
     dt_comm_destroy(b->comm);
-    exit(status.code);
+    exit((int)status.code);
 }
 
 /* Each rank has one root where their number is a power of two: a leaf each. */
@@ -161,7 +161,7 @@ int main(int count, char **arguments) {
     dt_status status = dt_comm_create(&b.comm);
     if (dt_failed(&status)) {
         fprintf(stderr, "allreduce: %s\n", status.text);
-        return status.code;
+        return (int)status.code;
     }
     if (dt_comm_size(b.comm) < 2) {
         fprintf(stderr, "allreduce: one rank has nothing to sum: mpirun -np 2 allreduce\n");
