@@ -414,7 +414,7 @@ static void test_traffic_of_powers_of_two(void **state) {
     int64_t ranks = dt_comm_size(comm), mine, all;
     if ((ranks & (ranks - 1)) != 0)
         return;
-    fixture f = open_storing(0.02, 1024, false);
+    fixture f = open_storing(0.02, 1024, ranks == 1);
     int64_t bytes = (int64_t)(f.parameters->summed_floats * sizeof(float));
     int64_t pieces = (int64_t)(f.parameters->summed_floats + 1023) / 1024;
     count_sent(&f, 64, &mine, &all);
@@ -426,8 +426,8 @@ static void test_traffic_of_powers_of_two(void **state) {
 /* Whatever the roots: each but the owner's own travels once over every slice, and the sum N-1 times. */
 static void test_traffic_of_any_cut(void **state) {
     (void)state;
-    fixture f = open_storing(0.02, 16 * (size_t)dt_comm_size(comm), false);
     int64_t ranks = dt_comm_size(comm), mine, all;
+    fixture f = open_storing(0.02, 16 * (size_t)ranks, ranks == 1);
     int64_t floats = (int64_t)f.parameters->summed_floats / (16 * ranks) * (16 * ranks);
     int64_t rest = (int64_t)f.parameters->summed_floats - floats;
     for (int i = 0; i < BATCHES; i++) {
