@@ -225,21 +225,28 @@ dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step) {
     return dt_comm_agree(strategy->comm, status);
 }
 
-/* Every rank has all of the moving statistics. */
+/* Every rank has all of the moving statistics; a network without normalisation has none, and no array. */
 static size_t state_bytes(const dt_strategy *strategy) {
     return dt_model_parameters(strategy->model)->state_floats * sizeof(float);
 }
 
 void dt_strategy_collect(dt_strategy *strategy, dt_strategy_image image) {
-    if (dt_comm_rank(strategy->comm) == 0)
-        memcpy(image.states, dt_model_states(strategy->model), state_bytes(strategy));
+    size_t bytes = state_bytes(strategy);
+    if (bytes > 0 && dt_comm_rank(strategy->comm) == 0)
+        memcpy(image.states, dt_model_states(strategy->model), bytes);
     strategy->ops->collect(strategy->state, image);
 }
 
-void dt_strategy_restore(dt_strategy *strategy, dt_strategy_image image) {
+static void restore_states(dt_strategy *strategy, const float *from, size_t bytes) {
     float *states = dt_model_states(strategy->model);
     if (dt_comm_rank(strategy->comm) == 0)
-        memcpy(states, image.states, state_bytes(strategy));
-    dt_comm_broadcast(strategy->comm, states, state_bytes(strategy), 0);
+        memcpy(states, from, bytes);
+    dt_comm_broadcast(strategy->comm, states, bytes, 0);
+}
+
+void dt_strategy_restore(dt_strategy *strategy, dt_strategy_image image) {
+    size_t bytes = state_bytes(strategy);
+    if (bytes > 0)
+        restore_states(strategy, image.states, bytes);
     strategy->ops->restore(strategy->state, image);
 }
