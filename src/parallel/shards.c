@@ -155,7 +155,8 @@ static void exchange_piece(dt_shards *shards, int piece, size_t place, float *co
         float *slab = slabs[which] + shards->config.range.begin;
         float *to = collect ? slab + mine.begin : moments_at(shards, place, which);
         const float *from = collect ? moments_at(shards, place, which) : slab + mine.begin;
-        memcpy(to, from, mine.count * sizeof(float));
+        if (mine.count > 0)
+            memcpy(to, from, mine.count * sizeof(float));
         for (int peer = 1; peer < shards->slices.ranks; peer++) {
             dt_range theirs = dt_slices_of(&shards->slices, piece, peer);
             if (theirs.count > 0 && collect)
