@@ -56,7 +56,8 @@ static dt_status open_trial(dt_kernels *kernels, const dt_plan_setup *setup, boo
     for (size_t i = 0; i < samples * PIXELS; i++)
         x[i] = (float)(i * 2654435761u % 1021) / 1021.0f;
     t->batch = (dt_batch){share, x, labels, numbers, 1, numbers};
-    /* Weights stay zero: no kernel's time depends on values, and drawing them would take longer than a pass. */
+    /* Weights stay zero: no kernel's time depends on values, and drawing them would take longer than a pass.
+     */
     t->leaves = share.leaves;
     t->exchange = dt_exchange_alone(&t->leaves);
     t->exchange.reshape = skip_reshape;
