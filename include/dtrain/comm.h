@@ -59,6 +59,9 @@ void dt_comm_sum_f32_at_once(dt_comm *comm, float *values, int count);
 /* In-place maximum. Collective. */
 void dt_comm_max_f64(dt_comm *comm, double *values, int count);
 
+/* The lowest of all ranks' numbers; negative ones do not count. -1 if no rank has one. Collective. */
+int dt_comm_lowest(dt_comm *comm, int mine);
+
 /* From rank `root` to all. Any size (cut into pieces inside). Collective. */
 void dt_comm_broadcast(dt_comm *comm, void *data, size_t bytes, int root);
 

@@ -294,6 +294,12 @@ void dt_comm_max_f64(dt_comm *comm, double *values, int count) {
     reduce(comm, values, count, sizeof *values, MPI_DOUBLE, MPI_MAX);
 }
 
+int dt_comm_lowest(dt_comm *comm, int mine) {
+    int lowest = mine < 0 ? INT_MAX : mine;
+    reduce(comm, &lowest, 1, sizeof lowest, MPI_INT, MPI_MIN);
+    return lowest == INT_MAX ? -1 : lowest;
+}
+
 static void broadcast_over(const dt_comm *comm, MPI_Comm over, void *data, size_t bytes, int root) {
     char *place = data;
     while (bytes > 0) {

@@ -189,7 +189,7 @@ static int hybrid_first_not_finite(void *state) {
     int found = -1;
     for (int i = 0; i < self->parameters->count && found < 0; i++)
         found = is_finite(self, i) ? -1 : i;
-    return dt_strategy_agree_on_first(self->comm, found);
+    return dt_comm_lowest(self->comm, found);
 }
 
 /* The convolutions first: their weights then travel behind the dense layers' step. */

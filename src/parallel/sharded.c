@@ -107,7 +107,7 @@ static int sharded_first_not_finite(void *state) {
                           : dt_all_finite(self->kernels, row->count, gradients + row->offset);
         found = finite ? -1 : i;
     }
-    return dt_strategy_agree_on_first(self->comm, found);
+    return dt_comm_lowest(self->comm, found);
 }
 
 static void sharded_update(void *state, int64_t step) {

@@ -41,12 +41,6 @@ dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step) {
                           .epsilon = (float)adam->epsilon};
 }
 
-int dt_strategy_agree_on_first(dt_comm *comm, int mine) {
-    double lowest = mine < 0 ? -INFINITY : -(double)mine;
-    dt_comm_max_f64(comm, &lowest, 1);
-    return isinf(lowest) ? -1 : (int)-lowest;
-}
-
 dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks) {
     int most = dt_split_most_ranks(network);
     if (kind != DT_STRATEGY_HYBRID || ranks <= most)

@@ -34,9 +34,6 @@ extern const dt_strategy_ops dt_allreduce_ops, dt_sharded_ops, dt_hybrid_ops;
 /* Adam's step number `step` (from 1). */
 dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step);
 
-/* The lowest of the ranks' numbers that is not negative; -1 if all are. Collective. */
-int dt_strategy_agree_on_first(dt_comm *comm, int mine);
-
 /* Whether the exchange defers the gradients of dense kernels: on one rank nobody else needs them. */
 static inline bool dt_strategy_defers_dense(const dt_strategy_config *config) {
     return dt_comm_size(config->comm) == 1 && !config->store_gradients;

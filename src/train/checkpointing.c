@@ -153,12 +153,8 @@ dt_status dt_checkpointing_secure(dt_run *run, uint64_t *hash) {
 
 /* "SIGTERM at rank 2" or "--max-time". Collective. */
 static void find_reason(dt_run *run, char *text, size_t room) {
-    int mine = dt_signals_caught(), ranks = dt_comm_size(run->session.comm);
-    /* The lowest rank that has a signal, by a maximum. */
-    double lowest = -(double)(mine ? dt_run_rank(run) : ranks);
-    dt_comm_max_f64(run->session.comm, &lowest, 1);
-    int rank = (int)-lowest;
-    if (rank == ranks) {
+    int mine = dt_signals_caught(), rank = dt_comm_lowest(run->session.comm, mine ? dt_run_rank(run) : -1);
+    if (rank < 0) {
         snprintf(text, room, "--max-time");
         return;
     }

@@ -125,14 +125,10 @@ static void sum_step(dt_run *run, dt_totals *totals, dt_votes *votes) {
 /* "the loss of 8 of 64 samples, first on rank 1 (host)"; in the worst case a message is all that is left, so
  * who was first is asked only now. Collective. */
 static void describe_losses(dt_run *run, int64_t mine, dt_totals totals, char *text, size_t room) {
-    dt_comm *comm = run->session.comm;
-    int ranks = dt_comm_size(comm);
-    double lowest = -(double)(mine > 0 ? dt_comm_rank(comm) : ranks);
-    dt_comm_max_f64(comm, &lowest, 1);
-    int rank = (int)-lowest;
+    int rank = dt_comm_lowest(run->session.comm, mine > 0 ? dt_run_rank(run) : -1);
     int used = snprintf(text, room, "the loss of %lld of %lld samples", (long long)totals.not_finite,
                         (long long)totals.samples);
-    if (rank < ranks && used < (int)room)
+    if (rank >= 0 && used < (int)room)
         snprintf(text + used, room - (size_t)used, " (first on rank %d, %s)", rank,
                  run->session.placement.places[rank].host);
 }

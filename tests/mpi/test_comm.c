@@ -123,6 +123,16 @@ static void test_maxima(void **state) {
     fixture.passed = true;
 }
 
+static void test_lowest(void **state) {
+    (void)state;
+    int size = fixture.size, rank = fixture.rank;
+    assert_int_equal(dt_comm_lowest(fixture.comm, -1), -1);
+    assert_int_equal(dt_comm_lowest(fixture.comm, rank), 0);
+    assert_int_equal(dt_comm_lowest(fixture.comm, rank == size - 1 ? rank : -1), size - 1);
+    assert_int_equal(dt_comm_lowest(fixture.comm, 7 + size - rank), 8);
+    fixture.passed = true;
+}
+
 /* Byte i of a block that rank `rank` fills. */
 static unsigned char pattern(size_t i, int rank) {
     return (unsigned char)(i * 31 + i / 251 + (size_t)rank * 97);
@@ -431,6 +441,7 @@ int main(int count, char **arguments) {
         PLAIN(test_sums_of_integers),
         PLAIN(test_sums_of_doubles),
         PLAIN(test_maxima),
+        PLAIN(test_lowest),
         PLAIN(test_broadcast),
         PLAIN(test_allgather),
         PLAIN(test_agreement),
@@ -445,6 +456,7 @@ int main(int count, char **arguments) {
         PLAIN(test_manners_may_differ),
         POLITE(test_sums_of_integers),
         POLITE(test_maxima),
+        POLITE(test_lowest),
         POLITE(test_broadcast),
         POLITE(test_allgather),
         POLITE(test_agreement),
