@@ -64,9 +64,14 @@ dt_status dt_checkpoint_peek(const char *path, dt_checkpoint *checkpoint);
  * last.weights.h5 is a symbolic link to the newest, best.weights.h5 the best by validation loss (a hard link
  * or a copy, so that it outlives the pruning). */
 enum { DT_CHECKPOINT_PATH = 1200 };
+#define DT_CHECKPOINT_LAST "last.weights.h5"
+#define DT_CHECKPOINT_BEST "best.weights.h5"
 
 /* "FOLDER/step-NNNNNNNN.weights.h5". */
 void dt_checkpoint_name(const char *folder, int64_t step, char path[DT_CHECKPOINT_PATH]);
+
+/* The step in such a file's name (without its folder); -1 for any other name. */
+int64_t dt_checkpoint_step(const char *name);
 
 /* After a save: points last.weights.h5 at `path` (replaced by rename), and with `best` makes best.weights.h5
  * the same content, atomically. Then removes the oldest checkpoints until `keep` are left (never `path`,

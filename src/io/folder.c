@@ -18,15 +18,13 @@
 #include "dtrain/checkpoint.h"
 #include "io/replacement.h"
 
-static const char last_name[] = "last.weights.h5", best_name[] = "best.weights.h5",
-                  name_ending[] = ".weights.h5";
+static const char name_ending[] = ".weights.h5";
 
 void dt_checkpoint_name(const char *folder, int64_t step, char path[DT_CHECKPOINT_PATH]) {
     snprintf(path, DT_CHECKPOINT_PATH, "%s/step-%08" PRId64 "%s", folder, step, name_ending);
 }
 
-/* The step in a checkpoint's name; -1 for any other name. */
-static int64_t step_of_name(const char *name) {
+int64_t dt_checkpoint_step(const char *name) {
     char *end;
     if (strncmp(name, "step-", 5) != 0 || strspn(name + 5, "0123456789") < 8)
         return -1;
@@ -72,7 +70,7 @@ static void sort_by_age(listing *list) {
 
 static dt_status list_one(listing *list, int handle, const char *folder, const char *name) {
     struct stat found;
-    int64_t step = step_of_name(name);
+    int64_t step = dt_checkpoint_step(name);
     if (step < 0 || fstatat(handle, name, &found, 0) != 0 || !S_ISREG(found.st_mode))
         return dt_ok();
     if (list->count == list->room) {
@@ -112,12 +110,12 @@ static void path_in(const char *folder, const char *name, char path[DT_CHECKPOIN
 /* The step that `last` points to; -1 when it is no link to a checkpoint. */
 static int64_t step_of_last(const char *folder) {
     char path[DT_CHECKPOINT_PATH], target[DT_CHECKPOINT_PATH];
-    path_in(folder, last_name, path);
+    path_in(folder, DT_CHECKPOINT_LAST, path);
     ssize_t length = readlink(path, target, sizeof target - 1);
     if (length < 0)
         return -1;
     target[length] = '\0';
-    return step_of_name(target);
+    return dt_checkpoint_step(target);
 }
 
 /* Sorts newest first, where the checkpoint of step `newest` is known to have been the newest once. */
@@ -231,7 +229,7 @@ static dt_status remove_oldest(const char *folder, const listing *list, int64_t 
 /* `path` counts as one of the `keep` that stay. */
 static dt_status prune(const char *folder, const char *path, int keep) {
     listing list = {0};
-    int64_t newest = step_of_name(name_of_path(path));
+    int64_t newest = dt_checkpoint_step(name_of_path(path));
     dt_status status = read_folder(folder, list_one, &list);
     if (!dt_failed(&status)) {
         for (int i = 0; i < list.count; i++)
@@ -246,10 +244,10 @@ static dt_status prune(const char *folder, const char *path, int keep) {
 dt_status dt_checkpoint_publish(const char *folder, const char *path, bool best, int keep) {
     char last[DT_CHECKPOINT_PATH];
     assert(keep >= 1);
-    path_in(folder, last_name, last);
+    path_in(folder, DT_CHECKPOINT_LAST, last);
     if (best)
-        DT_TRY(point(folder, best_name, path, make_hard_link));
-    DT_TRY(point(folder, last_name, path, make_soft_link));
+        DT_TRY(point(folder, DT_CHECKPOINT_BEST, path, make_hard_link));
+    DT_TRY(point(folder, DT_CHECKPOINT_LAST, path, make_soft_link));
     /* Before an older file goes, the links that no longer point to it must be on the disk. */
     DT_TRY(dt_replacement_flush_folder(last));
     DT_TRY(prune(folder, path, keep));
@@ -287,7 +285,7 @@ static dt_status try_listing(const search *held, const char *folder, const listi
 
 /* last and best as files of their own, for a folder whose numbered checkpoints are gone or damaged. */
 static dt_status try_named(const search *held, const char *folder) {
-    static const char *const names[] = {last_name, best_name};
+    static const char *const names[] = {DT_CHECKPOINT_LAST, DT_CHECKPOINT_BEST};
     for (size_t i = 0; i < sizeof names / sizeof names[0] && !*held->found; i++) {
         struct stat found;
         path_in(folder, names[i], held->path);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "dtrain/checkpoint.h"
 #include "io/header.h"
 #include "io/tensors.h"
 #include "io/weights_file.h"
@@ -36,7 +37,7 @@ dt_status dt_weights_save(const char *path, const dt_network *network, const dt_
 void dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]) {
     struct stat found;
     bool folder = stat(name, &found) == 0 && S_ISDIR(found.st_mode);
-    snprintf(path, DT_WEIGHTS_PATH, folder ? "%s/last.weights.h5" : "%s", name);
+    snprintf(path, DT_WEIGHTS_PATH, folder ? "%s/" DT_CHECKPOINT_LAST : "%s", name);
 }
 
 dt_status dt_weights_network(const char *path, dt_network_config *config) {

@@ -9,22 +9,11 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* The step in a checkpoint's name, -1 if it is not one. */
-static int64_t step_of(const char *name) {
-    const char *start = "step-", *end = ".weights.h5";
-    if (strncmp(name, start, strlen(start)) != 0)
-        return -1;
-    char *rest;
-    errno = 0;
-    long long step = strtoll(name + strlen(start), &rest, 10);
-    return errno == 0 && rest > name + strlen(start) && step >= 0 && strcmp(rest, end) == 0 ? step : -1;
-}
-
 /* The step of the best checkpoint, -1 if there is none that can be read. */
 static int64_t step_of_best(const char *folder) {
     char path[DT_CHECKPOINT_PATH];
     dt_checkpoint best = {0};
-    snprintf(path, sizeof path, "%s/best.weights.h5", folder);
+    snprintf(path, sizeof path, "%s/" DT_CHECKPOINT_BEST, folder);
     dt_status status = dt_checkpoint_peek(path, &best);
     free(best.options);
     free(best.history);
@@ -39,11 +28,11 @@ typedef struct moving {
 } moving;
 
 static bool is_concerned(const moving *what, const char *name) {
-    if (strcmp(name, "last.weights.h5") == 0)
+    if (strcmp(name, DT_CHECKPOINT_LAST) == 0)
         return what->above < 0;
-    if (strcmp(name, "best.weights.h5") == 0)
+    if (strcmp(name, DT_CHECKPOINT_BEST) == 0)
         return what->above < 0 || what->best > what->above;
-    int64_t step = step_of(name);
+    int64_t step = dt_checkpoint_step(name);
     return step >= 0 && step > what->above;
 }
 

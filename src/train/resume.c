@@ -60,7 +60,7 @@ static void free_texts(dt_checkpoint *checkpoint) {
 static dt_status check_before_loading(dt_run *run, const char *source) {
     char path[DT_CHECKPOINT_PATH];
     dt_checkpoint peeked = {0};
-    snprintf(path, sizeof path, is_folder(source) ? "%s/last.weights.h5" : "%s", source);
+    snprintf(path, sizeof path, is_folder(source) ? "%s/" DT_CHECKPOINT_LAST : "%s", source);
     dt_status status = dt_checkpoint_peek(path, &peeked);
     status = dt_failed(&status) ? dt_ok() : check_settings(run, path, &peeked, false);
     free_texts(&peeked);
