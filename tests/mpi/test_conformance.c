@@ -12,6 +12,7 @@
 #include "dtrain/memory.h"
 #include "dtrain/plan.h"
 #include "dtrain/strategy.h"
+#include "mpi/group.h"
 #include "parallel/strategy_ops.h"
 
 enum { BATCH = 100, PIXELS = 784, STEPS = 5 };
@@ -337,13 +338,7 @@ int main(void) {
         cmocka_unit_test(test_a_flipped_bit_is_found),
         cmocka_unit_test(test_too_many_ranks_for_the_columns),
     };
-    dt_status status = dt_comm_create(&comm);
-    if (dt_failed(&status))
+    if (!group_begins(&comm))
         return 1;
-    dt_comm_set_polite(comm, true);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed)
-        dt_comm_abort(comm, 1);
-    dt_comm_destroy(comm);
-    return 0;
+    return group_ends(comm, cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -3,6 +3,7 @@
 #include "test.h"
 
 #include "cli/options.h"
+#include "mpi/group.h"
 #include "train/fingerprint.h"
 
 static dt_comm *comm;
@@ -48,13 +49,7 @@ int main(void) {
         cmocka_unit_test(test_the_same_everywhere),
         cmocka_unit_test(test_differences),
     };
-    dt_status status = dt_comm_create(&comm);
-    if (dt_failed(&status))
+    if (!group_begins(&comm))
         return 1;
-    dt_comm_set_polite(comm, true);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed)
-        dt_comm_abort(comm, 1);
-    dt_comm_destroy(comm);
-    return 0;
+    return group_ends(comm, cmocka_run_group_tests(tests, NULL, NULL));
 }

@@ -9,6 +9,7 @@
 
 #include "dtrain/memory.h"
 #include "dtrain/strategy.h"
+#include "mpi/group.h"
 #include "parallel/strategy_ops.h"
 
 enum { BATCH = 100, MAX_LEAVES = (BATCH + DT_LEAF_SAMPLES - 1) / DT_LEAF_SAMPLES };
@@ -466,13 +467,7 @@ int main(int argument_count, char **arguments) {
         cmocka_unit_test(test_traffic_of_powers_of_two),
         cmocka_unit_test(test_traffic_of_any_cut),
     };
-    dt_status status = dt_comm_create(&comm);
-    if (dt_failed(&status))
+    if (!group_begins(&comm))
         return 1;
-    dt_comm_set_polite(comm, true);
-    int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (failed)
-        dt_comm_abort(comm, 1);
-    dt_comm_destroy(comm);
-    return 0;
+    return group_ends(comm, cmocka_run_group_tests(tests, NULL, NULL));
 }
