@@ -531,12 +531,10 @@ static void input_gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixe
                                     : input_gradient_block(DT_WINOGRAD_4_5, grid, pixels, from, dx);
 }
 
-#ifndef DT_BF16
-
-DT_INLINE void filter_vector(dt_winograd_family family, size_t count, const float *taps, size_t tap_stride,
-                             float *to, size_t point_stride) {
+/* One vector of a filter's taps, transformed along its columns. */
+DT_INLINE void filter_columns(dt_winograd_family family, size_t count, const float *taps, size_t tap_stride,
+                              vector half[][TAPS]) {
     const int points = dt_winograd_points(family), side = dt_winograd_taps(family);
-    vector half[POINTS][TAPS];
     for (int s = 0; s < side; s++) {
         vector d[TAPS], o[POINTS];
         DT_UNROLL
@@ -547,6 +545,15 @@ DT_INLINE void filter_vector(dt_winograd_family family, size_t count, const floa
         for (int i = 0; i < points; i++)
             half[i][s] = o[i];
     }
+}
+
+#ifndef DT_BF16
+
+DT_INLINE void filter_vector(dt_winograd_family family, size_t count, const float *taps, size_t tap_stride,
+                             float *to, size_t point_stride) {
+    const int points = dt_winograd_points(family);
+    vector half[POINTS][TAPS];
+    filter_columns(family, count, taps, tap_stride, half);
     for (int i = 0; i < points; i++) {
         vector o[POINTS];
         to_filter(family, half[i], o);
@@ -575,18 +582,9 @@ DT_INLINE void filter_rows(dt_winograd_family family, size_t rows, int channels,
 /* One vector of a filter's taps to the points: to[i * points + j]. */
 DT_INLINE void filter_points(dt_winograd_family family, size_t count, const float *taps, size_t tap_stride,
                              vector *to) {
-    const int points = dt_winograd_points(family), side = dt_winograd_taps(family);
+    const int points = dt_winograd_points(family);
     vector half[POINTS][TAPS];
-    for (int s = 0; s < side; s++) {
-        vector d[TAPS], o[POINTS];
-        DT_UNROLL
-        for (int r = 0; r < side; r++)
-            d[r] = load_some(taps + (size_t)(r * side + s) * tap_stride, count);
-        to_filter(family, d, o);
-        DT_UNROLL
-        for (int i = 0; i < points; i++)
-            half[i][s] = o[i];
-    }
+    filter_columns(family, count, taps, tap_stride, half);
     for (int i = 0; i < points; i++)
         to_filter(family, half[i], to + i * points);
 }

@@ -211,18 +211,15 @@ dt_status dt_measurement_run(dt_comm *comm, dt_kernels *kernels, const dt_plan_s
     times->dense_backward = whole.seconds[DT_PHASE_DENSE_BACKWARD];
     times->split_forward = split.seconds[DT_PHASE_DENSE_FORWARD];
     times->split_backward = split.seconds[DT_PHASE_DENSE_BACKWARD];
-    double values[] = {times->conv_forward,   times->conv_backward, times->dense_forward,
-                       times->dense_backward, times->split_forward, times->split_backward,
-                       times->split_update,   times->adam,          times->add};
-    dt_comm_max_f64(comm, values, (int)(sizeof values / sizeof *values));
-    times->conv_forward = values[0];
-    times->conv_backward = values[1];
-    times->dense_forward = values[2];
-    times->dense_backward = values[3];
-    times->split_forward = values[4];
-    times->split_backward = values[5];
-    times->split_update = values[6];
-    times->adam = values[7];
-    times->add = values[8];
+    double *const shared[] = {&times->conv_forward,   &times->conv_backward, &times->dense_forward,
+                              &times->dense_backward, &times->split_forward, &times->split_backward,
+                              &times->split_update,   &times->adam,          &times->add};
+    enum { SHARED = sizeof shared / sizeof *shared };
+    double slowest[SHARED];
+    for (int i = 0; i < SHARED; i++)
+        slowest[i] = *shared[i];
+    dt_comm_max_f64(comm, slowest, SHARED);
+    for (int i = 0; i < SHARED; i++)
+        *shared[i] = slowest[i];
     return dt_ok();
 }
