@@ -131,28 +131,25 @@ static uint64_t allreduce_hash_moments(void *state, int tensor, uint64_t hash) {
     return dt_hash(dt_hash(hash, m, row->count * sizeof *m), v, row->count * sizeof *v);
 }
 
-/* Every rank has all of it. */
-static void allreduce_collect(void *state, dt_strategy_image image) {
+/* Every rank has all of them. */
+static void allreduce_collect(void *state, float *m, float *v) {
     allreduce *self = state;
-    if (dt_comm_rank(self->comm) != 0)
-        return;
     size_t floats = self->parameters->floats, bytes = floats * sizeof(float);
     const float *moments = self->moments.base;
-    memcpy(image.weights, dt_model_weights(self->model), bytes);
-    memcpy(image.m, moments, bytes);
-    memcpy(image.v, moments + floats, bytes);
+    if (dt_comm_rank(self->comm) != 0)
+        return;
+    memcpy(m, moments, bytes);
+    memcpy(v, moments + floats, bytes);
 }
 
-static void allreduce_restore(void *state, dt_strategy_image image) {
+static void allreduce_restore(void *state, const float *m, const float *v) {
     allreduce *self = state;
     size_t floats = self->parameters->floats, bytes = floats * sizeof(float);
-    float *moments = self->moments.base, *weights = dt_model_weights(self->model);
+    float *moments = self->moments.base;
     if (dt_comm_rank(self->comm) == 0) {
-        memcpy(weights, image.weights, bytes);
-        memcpy(moments, image.m, bytes);
-        memcpy(moments + floats, image.v, bytes);
+        memcpy(moments, m, bytes);
+        memcpy(moments + floats, v, bytes);
     }
-    dt_comm_broadcast(self->comm, weights, bytes, 0);
     dt_comm_broadcast(self->comm, moments, 2 * bytes, 0);
 }
 

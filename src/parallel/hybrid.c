@@ -247,16 +247,13 @@ static void collect_moments(hybrid *self, bool second, float *slab) {
     }
 }
 
-static void hybrid_collect(void *state, dt_strategy_image image) {
+static void hybrid_collect(void *state, float *m, float *v) {
     hybrid *self = state;
-    hybrid_gather(self);
-    if (dt_comm_rank(self->comm) == 0)
-        memcpy(image.weights, dt_model_weights(self->model), self->parameters->floats * sizeof(float));
     for (int side = 0; side < SIDES; side++)
-        dt_shards_collect(self->shards[side], image.m, image.v);
-    dt_replica_collect(&self->replica, image.m, image.v);
-    collect_moments(self, false, image.m);
-    collect_moments(self, true, image.v);
+        dt_shards_collect(self->shards[side], m, v);
+    dt_replica_collect(&self->replica, m, v);
+    collect_moments(self, false, m);
+    collect_moments(self, true, v);
 }
 
 /* A whole slab of rank 0 through the slab of gradients to everybody's columns. */
@@ -269,22 +266,16 @@ static void restore_columns(hybrid *self, const float *slab, float *columns) {
     dt_split_take(self->layout, self->parameters, whole, columns);
 }
 
-static void hybrid_restore(void *state, dt_strategy_image image) {
+static void hybrid_restore(void *state, const float *m, const float *v) {
     hybrid *self = state;
-    float *m = self->moments.base;
-    size_t bytes = self->parameters->floats * sizeof(float);
-    for (int side = 0; side < SIDES; side++)
-        dt_shards_wait(self->shards[side], self->sides[side]);
-    if (image.weights)
-        memcpy(dt_model_weights(self->model), image.weights, bytes);
-    dt_comm_broadcast(self->comm, dt_model_weights(self->model), bytes, 0);
+    float *columns = self->moments.base;
     self->taken = false;
     take_columns(self);
     for (int side = 0; side < SIDES; side++)
-        dt_shards_restore(self->shards[side], image.m, image.v);
-    dt_replica_restore(&self->replica, image.m, image.v);
-    restore_columns(self, image.m, m);
-    restore_columns(self, image.v, m + self->layout->floats);
+        dt_shards_restore(self->shards[side], m, v);
+    dt_replica_restore(&self->replica, m, v);
+    restore_columns(self, m, columns);
+    restore_columns(self, v, columns + self->layout->floats);
 }
 
 const dt_strategy_ops dt_hybrid_ops = {.name = "hybrid",

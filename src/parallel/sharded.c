@@ -128,24 +128,16 @@ static void sharded_gather(void *state) {
     dt_shards_wait(self->shards, (dt_range){0, self->parameters->summed_floats});
 }
 
-static void sharded_collect(void *state, dt_strategy_image image) {
+static void sharded_collect(void *state, float *m, float *v) {
     sharded *self = state;
-    sharded_gather(self);
-    if (dt_comm_rank(self->comm) == 0)
-        memcpy(image.weights, dt_model_weights(self->model), self->parameters->floats * sizeof(float));
-    dt_shards_collect(self->shards, image.m, image.v);
-    dt_replica_collect(&self->replica, image.m, image.v);
+    dt_shards_collect(self->shards, m, v);
+    dt_replica_collect(&self->replica, m, v);
 }
 
-static void sharded_restore(void *state, dt_strategy_image image) {
+static void sharded_restore(void *state, const float *m, const float *v) {
     sharded *self = state;
-    size_t bytes = self->parameters->floats * sizeof(float);
-    sharded_gather(self);
-    if (dt_comm_rank(self->comm) == 0)
-        memcpy(dt_model_weights(self->model), image.weights, bytes);
-    dt_comm_broadcast(self->comm, dt_model_weights(self->model), bytes, 0);
-    dt_shards_restore(self->shards, image.m, image.v);
-    dt_replica_restore(&self->replica, image.m, image.v);
+    dt_shards_restore(self->shards, m, v);
+    dt_replica_restore(&self->replica, m, v);
 }
 
 const dt_strategy_ops dt_sharded_ops = {.name = "sharded",

@@ -219,28 +219,32 @@ dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step) {
     return dt_comm_agree(strategy->comm, status);
 }
 
-/* Every rank has all of the moving statistics; a network without normalisation has none, and no array. */
-static size_t state_bytes(const dt_strategy *strategy) {
-    return dt_model_parameters(strategy->model)->state_floats * sizeof(float);
+/* An array that every rank has whole: to rank 0's image, or from it to all. Without normalisation there are
+ * no moving statistics and no array. */
+static void collect_array(const dt_strategy *strategy, float *image, const float *array, size_t floats) {
+    if (floats > 0 && dt_comm_rank(strategy->comm) == 0)
+        memcpy(image, array, floats * sizeof(float));
+}
+
+static void restore_array(const dt_strategy *strategy, const float *image, float *array, size_t floats) {
+    if (floats > 0 && dt_comm_rank(strategy->comm) == 0)
+        memcpy(array, image, floats * sizeof(float));
+    dt_comm_broadcast(strategy->comm, array, floats * sizeof(float), 0);
 }
 
 void dt_strategy_collect(dt_strategy *strategy, dt_strategy_image image) {
-    size_t bytes = state_bytes(strategy);
-    if (bytes > 0 && dt_comm_rank(strategy->comm) == 0)
-        memcpy(image.states, dt_model_states(strategy->model), bytes);
-    strategy->ops->collect(strategy->state, image);
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    dt_strategy_gather(strategy);
+    collect_array(strategy, image.weights, dt_model_weights(strategy->model), parameters->floats);
+    collect_array(strategy, image.states, dt_model_states(strategy->model), parameters->state_floats);
+    strategy->ops->collect(strategy->state, image.m, image.v);
 }
 
-static void restore_states(dt_strategy *strategy, const float *from, size_t bytes) {
-    float *states = dt_model_states(strategy->model);
-    if (dt_comm_rank(strategy->comm) == 0)
-        memcpy(states, from, bytes);
-    dt_comm_broadcast(strategy->comm, states, bytes, 0);
-}
-
+/* The gathering first: weights on their way from the last step would overwrite those of the image. */
 void dt_strategy_restore(dt_strategy *strategy, dt_strategy_image image) {
-    size_t bytes = state_bytes(strategy);
-    if (bytes > 0)
-        restore_states(strategy, image.states, bytes);
-    strategy->ops->restore(strategy->state, image);
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    dt_strategy_gather(strategy);
+    restore_array(strategy, image.weights, dt_model_weights(strategy->model), parameters->floats);
+    restore_array(strategy, image.states, dt_model_states(strategy->model), parameters->state_floats);
+    strategy->ops->restore(strategy->state, image.m, image.v);
 }

@@ -24,9 +24,9 @@ typedef struct dt_strategy_ops {
     void (*gather)(void *state); /* NULL: always complete */
     /* A hash of the moments of a tensor, continued from `hash`, if every rank has all of them. */
     uint64_t (*hash_moments)(void *state, int tensor, uint64_t hash);
-    /* As in strategy.h, without the moving statistics, which every rank has. */
-    void (*collect)(void *state, dt_strategy_image image);
-    void (*restore)(void *state, dt_strategy_image image);
+    /* Moments as in strategy.h's image. Weights and moving statistics are whole then on every rank. */
+    void (*collect)(void *state, float *m, float *v);
+    void (*restore)(void *state, const float *m, const float *v);
 } dt_strategy_ops;
 
 extern const dt_strategy_ops dt_allreduce_ops, dt_sharded_ops, dt_hybrid_ops;
