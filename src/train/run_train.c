@@ -154,8 +154,10 @@ static dt_status pass(dt_run *run, dt_totals *totals, dt_votes *votes) {
     dt_session *session = &run->session;
     dt_checkpoint_position *at = &run->position;
     int samples = dt_sampler_batch_samples(session->corpus.train.count, session->options->batch, at->batch);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_GRADIENTS, at->step + 1);
+    dt_share share = dt_strategy_begin(run->strategy, samples);
     dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step + 1);
-    dt_batch batch = fetch_share(run, dt_strategy_begin(run->strategy, samples));
+    dt_batch batch = fetch_share(run, share);
     dt_model_train(session->model, &batch, &run->exchange, totals);
     int64_t mine = totals->not_finite;
     double moment = dt_timer_now();
@@ -165,8 +167,8 @@ static dt_status pass(dt_run *run, dt_totals *totals, dt_votes *votes) {
     dt_watchdog_note(run->watchdog, DT_ACTIVITY_GRADIENTS, at->step + 1);
     dt_strategy_finish(run->strategy);
     moment = dt_phases_add(&run->phases, DT_PHASE_GRADIENTS, moment);
-    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step + 1);
     dt_status status = check_finite(run, mine, *totals);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step + 1);
     dt_phases_add(&run->phases, DT_PHASE_OPTIMIZER, moment);
     return status;
 }

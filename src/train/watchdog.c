@@ -13,6 +13,7 @@
 
 #include "dtrain/memory.h"
 #include "dtrain/timer.h"
+#include "train/lifeline.h"
 #include "train/signals.h"
 
 /* What a rank notes, a cache line for each rank of the node. */
@@ -22,7 +23,11 @@ typedef struct rank_notes {
     atomic_int activity;
     atomic_int rank, process;
     _Atomic double seen_alive; /* when the rank's own watchdog ran last; one clock a node */
+    dt_lifeline life;
 } rank_notes;
+
+/* A launcher that ends all ranks when one is lost gets so many seconds to do so: it has more to say. */
+static const double patience = 2;
 
 struct dt_watchdog {
     dt_comm *comm;
@@ -37,7 +42,8 @@ struct dt_watchdog {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t ending;
-    bool ends; /* under the mutex */
+    bool ends;  /* under the mutex */
+    bool holds; /* its lifeline */
 };
 
 static const char *const activity_texts[DT_ACTIVITIES] = {
@@ -80,11 +86,26 @@ static double seconds_stopped(const dt_watchdog *watchdog, int place, double now
     return silent > 3 * watchdog->tick + 0.5 * watchdog->timeout ? silent : 0;
 }
 
+/* Whether the rank's process has ended while others still count on it. */
+static bool is_lost(const dt_watchdog *watchdog, int place) {
+    rank_notes *notes = &watchdog->table[place];
+    return notes != watchdog->mine && dt_lifeline_is_cut(&notes->life);
+}
+
+static bool anybody_lost(const dt_watchdog *watchdog) {
+    for (int i = 0; i < watchdog->ranks; i++)
+        if (is_lost(watchdog, i))
+            return true;
+    return false;
+}
+
 /* One line a rank, in the words that fit what is known of it. */
 static int describe(const dt_watchdog *watchdog, int place, double now, char *text, size_t room) {
     const rank_notes *notes = &watchdog->table[place];
     double stopped = seconds_stopped(watchdog, place, now);
     int rank = atomic_load(&notes->rank), process = atomic_load(&notes->process);
+    if (is_lost(watchdog, place))
+        return snprintf(text, room, "; rank %d (process %d) is lost: its process has ended", rank, process);
     if (stopped > 0)
         return snprintf(text, room, "; rank %d (process %d) is missing: its process has not run for %.0f s",
                         rank, process, stopped);
@@ -93,7 +114,8 @@ static int describe(const dt_watchdog *watchdog, int place, double now, char *te
 }
 
 static bool is_suspect(const dt_watchdog *watchdog, int place, double now) {
-    return seconds_stopped(watchdog, place, now) > 0 || !waits(activity_of(&watchdog->table[place]));
+    return is_lost(watchdog, place) || seconds_stopped(watchdog, place, now) > 0 ||
+           !waits(activity_of(&watchdog->table[place]));
 }
 
 /* Not dt_log_error: that is silent on all ranks but 0, and not for threads. Those that do not merely wait
@@ -101,10 +123,14 @@ static bool is_suspect(const dt_watchdog *watchdog, int place, double now) {
 static void report(const dt_watchdog *watchdog, double now) {
     enum { LISTED = 8 };
     char text[2048];
-    int suspects = 0, listed = 0, size = (int)sizeof text;
-    int used =
-        snprintf(text, sizeof text, "dtrain: error: stalled: no rank on %s got on for %d s (--stall-timeout)",
-                 dt_comm_host(watchdog->comm), watchdog->timeout);
+    int suspects = 0, listed = 0, size = (int)sizeof text, used;
+    if (anybody_lost(watchdog))
+        used =
+            snprintf(text, sizeof text, "dtrain: error: a rank on %s was lost", dt_comm_host(watchdog->comm));
+    else
+        used = snprintf(text, sizeof text,
+                        "dtrain: error: stalled: no rank on %s got on for %d s (--stall-timeout)",
+                        dt_comm_host(watchdog->comm), watchdog->timeout);
     for (int i = 0; i < watchdog->ranks; i++)
         suspects += is_suspect(watchdog, i, now);
     for (int pass = 0; pass < 2; pass++)
@@ -121,16 +147,17 @@ static void report(const dt_watchdog *watchdog, double now) {
     fflush(stderr);
 }
 
-/* The lowest rank that runs speaks; the others give it a moment. MPI_Abort is not for this thread, and a
- * process that ends with a code other than 0 ends the run as well. */
+/* The lowest rank that runs speaks; all stay until everybody has seen that, else those who look later would
+ * miss it. MPI_Abort is not for this thread, and a process that ends with a code other than 0 ends the run as
+ * well. */
 static _Noreturn void leave(const dt_watchdog *watchdog, double now) {
     int speaker = 0;
-    while (speaker < watchdog->ranks - 1 && seconds_stopped(watchdog, speaker, now) > 0)
+    while (speaker < watchdog->ranks - 1 &&
+           (is_lost(watchdog, speaker) || seconds_stopped(watchdog, speaker, now) > 0))
         speaker++;
     if (&watchdog->table[speaker] == watchdog->mine)
         report(watchdog, now);
-    else
-        (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
+    (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     _exit(DT_STALLED);
 }
 
@@ -154,6 +181,7 @@ static void *watch(void *context) {
     dt_watchdog *watchdog = context;
     long long last_notes = -1;
     double idle = 0, last_look = dt_timer_now();
+    double lost = 0; /* seconds since a rank's end was seen */
     while (sleep_a_tick(watchdog)) {
         double now = dt_timer_now(), elapsed = now - last_look;
         long long notes = count_notes(watchdog);
@@ -164,7 +192,8 @@ static void *watch(void *context) {
         if (notes != last_notes || anybody_at_files(watchdog))
             idle = 0;
         last_notes = notes;
-        if (idle >= watchdog->timeout)
+        lost = anybody_lost(watchdog) ? lost + watchdog->tick : 0;
+        if (idle >= watchdog->timeout || lost > patience)
             leave(watchdog, now);
     }
     return NULL;
@@ -182,13 +211,15 @@ static dt_status start_thread(dt_watchdog *watchdog) {
                    : dt_ok();
 }
 
-static void lay_out(dt_watchdog *watchdog) {
+static dt_status lay_out(dt_watchdog *watchdog) {
     watchdog->table = dt_comm_window_data(watchdog->window);
     watchdog->mine = &watchdog->table[dt_comm_node_rank(watchdog->comm)];
     atomic_store(&watchdog->mine->rank, dt_comm_rank(watchdog->comm));
     atomic_store(&watchdog->mine->process, (int)getpid());
     atomic_store(&watchdog->mine->seen_alive, dt_timer_now());
-    dt_comm_barrier(watchdog->comm);
+    dt_status status = dt_lifeline_hold(&watchdog->mine->life);
+    watchdog->holds = !dt_failed(&status);
+    return dt_comm_agree(watchdog->comm, status);
 }
 
 dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog) {
@@ -205,8 +236,9 @@ dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog)
     created->ranks = dt_comm_node_size(comm);
     dt_status status =
         dt_comm_window_create(comm, (size_t)created->ranks * sizeof(rank_notes), &created->window);
+    if (!dt_failed(&status))
+        status = lay_out(created);
     if (!dt_failed(&status)) {
-        lay_out(created);
         status = start_thread(created);
         created->timeout = dt_failed(&status) ? 0 : timeout;
         status = dt_comm_agree(comm, status);
@@ -230,6 +262,8 @@ void dt_watchdog_destroy(dt_watchdog *watchdog) {
         pthread_cond_destroy(&watchdog->ending);
         pthread_mutex_destroy(&watchdog->mutex);
     }
+    if (watchdog->holds)
+        dt_lifeline_let_go(&watchdog->mine->life);
     dt_comm_window_release(watchdog->window);
     free(watchdog);
 }

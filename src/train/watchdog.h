@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Ends a run in which nobody gets on any more: a rank that was stopped or hangs lets all others wait for
- * ever.
+/* Ends a run in which nobody gets on any more: a rank that was stopped, hangs, or is gone under a launcher
+ * that does not mind, lets all others wait for ever.
  *
  * Every rank notes what it does in a block of memory that its node shares; a thread on every rank watches the
  * whole node. When no rank of the node has noted anything for the timeout, the lowest of them that still runs
- * says what they wait for and who is missing, and all leave with exit code DT_STALLED. Time in which the
- * whole node was suspended does not count. */
+ * says what they wait for and who is missing, and all leave with exit code DT_STALLED. When a rank's process
+ * has ended they do so a few seconds later, whatever the timeout. Time in which the whole node was suspended
+ * does not count. */
 #ifndef DTRAIN_TRAIN_WATCHDOG_H
 #define DTRAIN_TRAIN_WATCHDOG_H
 

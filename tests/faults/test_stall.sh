@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# test_stall.sh DTRAIN: ranks that are lost. Killed: all leave, and a message names the rank. Stopped, so that the others
+# test_stall.sh DTRAIN: ranks that are lost. Killed: all leave, and a message names the rank, the launcher's or, where it
+# lets the others live, dtrain's. Stopped, so that the others
 # would wait for ever: exit code 76, and a message says who is missing and what the others wait for.
 # shellcheck disable=SC2154 # dtrain, folder, code and launcher are set in common.sh
 . "$(dirname "$0")/common.sh"
@@ -17,7 +18,18 @@ for count in 2 3 4; do
     expect "$folder/log" "process rank $((count - 1)) .*exited on signal 9"
 done
 
-# 2. Stopped: another one each time.
+# 2. Killed under a launcher that lets the others live, as srun does without -K.
+for place in 0 2; do
+    OMPI_MCA_orte_enable_recovery=1 launch 3 "$folder/log" "${options[@]}" --stall-timeout 100 --out "$folder/killed" --resume
+    await_line "$folder/log" '^checkpoint:'
+    mapfile -t processes < <(ranks)
+    kill -KILL "${processes[place]}"
+    finish 15
+    expect "$folder/log" "dtrain: error: a rank on .* was lost; rank $place \(process ${processes[place]}\) is lost: its process has ended"
+    [ "$(grep -c 'dtrain: error' "$folder/log")" -eq 1 ] || fail "not one message: $(cat "$folder/log")"
+done
+
+# 3. Stopped: another one each time.
 for place in 0 2; do
     launch 3 "$folder/log" "${options[@]}" --out "$folder/killed" --resume
     await_line "$folder/log" '^checkpoint:'
@@ -32,7 +44,7 @@ done
 run 1 "$folder/log" --epochs 1 --out "$folder/killed" --resume
 [ "$code" -eq 0 ] || fail "the checkpoints: $(cat "$folder/log")"
 
-# 3. On nodes of one rank each: the others see that it is nobody of theirs.
+# 4. On nodes of one rank each: the others see that it is nobody of theirs.
 export DTRAIN_NODE_RANKS=1
 launch 2 "$folder/log" "${options[@]}" --out "$folder/nodes"
 await_line "$folder/log" '^checkpoint:'
@@ -43,7 +55,7 @@ finish 15
 expect "$folder/log" 'rank 0 .* waits for .*; nobody is missing here: look at the other nodes'
 unset DTRAIN_NODE_RANKS
 
-# 4. A run that was suspended as a whole for longer than the timeout goes on.
+# 5. A run that was suspended as a whole for longer than the timeout goes on.
 launch 2 "$folder/log" "${options[@]}" --out "$folder/suspended"
 await_line "$folder/log" '^checkpoint:'
 mapfile -t processes < <(ranks)

@@ -62,11 +62,21 @@ fallback=$(PATH=$work/bin:$PATH submit "${quick[@]}" -o fallback.out "$scripts/t
 nothing=$(DTRAIN=/nowhere/dtrain submit "${quick[@]}" -o nothing.out "$scripts/train.sbatch" "${tiny[@]}")
 wrong=$(submit "${quick[@]}" -o wrong.out "$scripts/train.sbatch" --batch -3)
 nowhere=$(DTRAIN_OUT=$work/file/run submit "${quick[@]}" -o nowhere.out "$scripts/train.sbatch" "${tiny[@]}")
+# srun without -K: a dead rank does not let the others wait, be it that Slurm ends them or that they see it themselves.
+careless=$(submit --nodes=1 --ntasks-per-node=3 -o careless.out \
+    --wrap "srun -K0 --mpi=pmix $DTRAIN ${tiny[*]} --epochs 100000 --checkpoint-every none --out careless")
+kill_a_rank() {
+    local rank
+    grep -q '^epoch 1/' careless.out && rank=$(pgrep -n -f -- "^$DTRAIN .*--out careless") && kill -KILL "$rank"
+}
+await 60 "a rank to kill" kill_a_rank
 ended "$no_pmix" 60 FAILED 7
 ended "$fallback" 60 COMPLETED 0
 ended "$nothing" 60 FAILED 2
 ended "$wrong" 60 FAILED 2
 ended "$nowhere" 60 FAILED 4
+ended "$careless" 40 FAILED 137
+says careless.out 'STEP .* CANCELLED|error: a rank on .* was lost'
 says no-pmix.out 'error: srun on this cluster does not speak pmix .*DTRAIN_LAUNCHER=mpirun'
 says fallback.out 'srun does not speak pmix here: mpirun starts the ranks'
 says nothing.out 'error: there is no program /nowhere/dtrain'
