@@ -22,7 +22,13 @@ typedef struct dt_comm dt_comm;
  * DTRAIN_NODE_RANKS=N, for tests, makes every N neighbouring ranks of a machine a node of their own. */
 dt_status dt_comm_create(dt_comm **comm);
 
-/* Ends MPI. Collective. NULL is fine. */
+/* A communicator of the ranks that gave the same color, ordered by key, then by their rank; NULL for a
+ * negative color. Nodes keep their ranks (those that belong to it) and are numbered anew. Traffic is counted
+ * with `comm`, manners are its too; it must outlive the part. Owner: dt_comm_destroy. Collective over `comm`.
+ * Errors, agreed on: DT_MEMORY. */
+dt_status dt_comm_split(dt_comm *comm, int color, int key, dt_comm **part);
+
+/* Ends MPI, unless it is a part. Collective. NULL is fine. */
 void dt_comm_destroy(dt_comm *comm);
 
 /* The rank that the launcher gave this process, from its environment, before dt_comm_create; 0 if none.
@@ -34,6 +40,7 @@ int dt_comm_rank(const dt_comm *comm);
 int dt_comm_size(const dt_comm *comm);
 int dt_comm_node(const dt_comm *comm);
 int dt_comm_nodes(const dt_comm *comm);
+int dt_comm_node_of(const dt_comm *comm, int rank); /* of any rank */
 int dt_comm_node_rank(const dt_comm *comm);
 int dt_comm_node_size(const dt_comm *comm);
 const char *dt_comm_host(const dt_comm *comm);    /* this process' host name */

@@ -25,6 +25,7 @@
 enum { PIECE_BYTES = 4 << 20 };
 
 struct dt_comm {
+    dt_comm *root;      /* itself, or what it was split off: counts the traffic, has the manners */
     MPI_Comm world;     /* collectives */
     MPI_Comm transfers; /* messages of dt_transfers: their tags meet no others */
     MPI_Comm node;      /* the ranks of this node */
@@ -32,6 +33,7 @@ struct dt_comm {
     int rank, size;
     int node_number, nodes;
     int node_rank, node_size;
+    int *nodes_of_ranks; /* [size] */
     bool polite;
     dt_traffic traffic;
     int sets_travelling;     /* of transfers */
@@ -84,7 +86,7 @@ static void idle_pause(idle_time *idle) {
 }
 
 static void wait_all(const dt_comm *comm, int count, MPI_Request *requests) {
-    if (!comm->polite) {
+    if (!comm->root->polite) {
         CHECK(comm, MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
         return;
     }
@@ -113,9 +115,6 @@ static void split_nodes(dt_comm *comm) {
     CHECK(comm, MPI_Comm_rank(sharing, &place));
     CHECK(comm, MPI_Comm_split(sharing, ranks > 0 ? place / ranks : 0, comm->rank, &comm->node));
     CHECK(comm, MPI_Comm_free(&sharing));
-    return_errors(comm, comm->node);
-    CHECK(comm, MPI_Comm_rank(comm->node, &comm->node_rank));
-    CHECK(comm, MPI_Comm_size(comm->node, &comm->node_size));
 }
 
 /* Leaders are ordered by their rank in the world, and a leader is its node's lowest rank: so a leader's rank
@@ -132,6 +131,15 @@ static void number_nodes(dt_comm *comm) {
     CHECK(comm, MPI_Bcast(numbers, 2, MPI_INT, 0, comm->node));
     comm->node_number = numbers[0];
     comm->nodes = numbers[1];
+    CHECK(comm, MPI_Allgather(&comm->node_number, 1, MPI_INT, comm->nodes_of_ranks, 1, MPI_INT, comm->world));
+}
+
+/* Numbers a node's ranks once its communicator stands, and then the nodes. */
+static void find_place(dt_comm *comm) {
+    return_errors(comm, comm->node);
+    CHECK(comm, MPI_Comm_rank(comm->node, &comm->node_rank));
+    CHECK(comm, MPI_Comm_size(comm->node, &comm->node_size));
+    number_nodes(comm);
 }
 
 /* MPI's name and version, cut at the end of the first sentence or line. */
@@ -179,6 +187,7 @@ dt_status dt_comm_create(dt_comm **comm) {
     *comm = NULL;
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for a communicator");
+    created->root = created;
     dt_status status = start_mpi();
     if (dt_failed(&status)) {
         free(created);
@@ -195,28 +204,73 @@ dt_status dt_comm_create(dt_comm **comm) {
         free(created);
         return status;
     }
+    created->nodes_of_ranks = calloc((size_t)created->size, sizeof *created->nodes_of_ranks);
+    if (!created->nodes_of_ranks) {
+        MPI_Finalize();
+        free(created);
+        return dt_fail(DT_MEMORY, "no memory for a table of ranks");
+    }
     CHECK(created, MPI_Comm_dup(MPI_COMM_WORLD, &created->world));
     CHECK(created, MPI_Comm_dup(MPI_COMM_WORLD, &created->transfers));
     return_errors(created, created->world);
     return_errors(created, created->transfers);
     split_nodes(created);
-    number_nodes(created);
+    find_place(created);
     read_library(created);
     *comm = created;
     return dt_ok();
 }
 
-void dt_comm_destroy(dt_comm *comm) {
-    if (!comm)
-        return;
-    /* MPI_Finalize waits for all ranks too, and spins. */
-    dt_comm_barrier(comm);
+dt_status dt_comm_split(dt_comm *comm, int color, int key, dt_comm **part) {
+    dt_comm *created = calloc(1, sizeof *created);
+    int *nodes = calloc((size_t)comm->size, sizeof *nodes);
+    *part = NULL;
+    dt_status status = created && nodes ? dt_ok() : dt_fail(DT_MEMORY, "no memory for a group of ranks");
+    status = dt_comm_agree(comm, status);
+    if (!created || !nodes || dt_failed(&status)) {
+        free(created);
+        free(nodes);
+        return status;
+    }
+    *created = *comm;
+    created->nodes_of_ranks = nodes;
+    CHECK(comm, MPI_Comm_split(comm->world, color < 0 ? MPI_UNDEFINED : color, key, &created->world));
+    if (created->world == MPI_COMM_NULL) {
+        free(created);
+        free(nodes);
+        return status;
+    }
+    CHECK(comm, MPI_Comm_dup(created->world, &created->transfers));
+    return_errors(comm, created->world);
+    return_errors(comm, created->transfers);
+    CHECK(comm, MPI_Comm_rank(created->world, &created->rank));
+    CHECK(comm, MPI_Comm_size(created->world, &created->size));
+    CHECK(comm, MPI_Comm_split(created->world, comm->node_number, created->rank, &created->node));
+    find_place(created);
+    *part = created;
+    return status;
+}
+
+/* Gives a communicator's parts back to MPI. */
+static void free_parts(dt_comm *comm) {
     if (comm->leaders != MPI_COMM_NULL)
         CHECK(comm, MPI_Comm_free(&comm->leaders));
     CHECK(comm, MPI_Comm_free(&comm->node));
     CHECK(comm, MPI_Comm_free(&comm->transfers));
     CHECK(comm, MPI_Comm_free(&comm->world));
-    CHECK(comm, MPI_Finalize());
+    free(comm->nodes_of_ranks);
+}
+
+void dt_comm_destroy(dt_comm *comm) {
+    if (!comm)
+        return;
+    bool whole = comm->root == comm;
+    /* MPI_Finalize waits for all ranks too, and spins. */
+    if (whole)
+        dt_comm_barrier(comm);
+    free_parts(comm);
+    if (whole)
+        CHECK(comm, MPI_Finalize());
     free(comm);
 }
 
@@ -240,6 +294,11 @@ int dt_comm_nodes(const dt_comm *comm) {
     return comm->nodes;
 }
 
+int dt_comm_node_of(const dt_comm *comm, int rank) {
+    assert(rank >= 0 && rank < comm->size);
+    return comm->nodes_of_ranks[rank];
+}
+
 int dt_comm_node_rank(const dt_comm *comm) {
     return comm->node_rank;
 }
@@ -257,7 +316,7 @@ const char *dt_comm_library(const dt_comm *comm) {
 }
 
 void dt_comm_set_polite(dt_comm *comm, bool polite) {
-    comm->polite = polite;
+    comm->root->polite = polite;
 }
 
 /* Collectives are nonblocking ones and a wait, polite or not: MPI does not let a blocking call on one rank
@@ -500,8 +559,9 @@ static MPI_Request *next_request(dt_transfers *transfers, int tag, size_t count)
     assert(count <= INT_MAX);
     /* Unused without assertions. */
     (void)tag, (void)count;
-    if (transfers->used == 0 && transfers->comm->sets_travelling++ == 0)
-        transfers->comm->travelling_since = dt_timer_now();
+    dt_comm *root = transfers->comm->root;
+    if (transfers->used == 0 && root->sets_travelling++ == 0)
+        root->travelling_since = dt_timer_now();
     return &transfers->requests[transfers->used++];
 }
 
@@ -509,21 +569,21 @@ void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *
     dt_comm *comm = transfers->comm;
     MPI_Request *request = next_request(transfers, tag, count);
     CHECK(comm, MPI_Isend(values, (int)count, MPI_FLOAT, rank, tag, comm->transfers, request));
-    comm->traffic.sent += count * sizeof *values;
+    comm->root->traffic.sent += count * sizeof *values;
 }
 
 void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *values, size_t count) {
     dt_comm *comm = transfers->comm;
     MPI_Request *request = next_request(transfers, tag, count);
     CHECK(comm, MPI_Irecv(values, (int)count, MPI_FLOAT, rank, tag, comm->transfers, request));
-    comm->traffic.received += count * sizeof *values;
+    comm->root->traffic.received += count * sizeof *values;
 }
 
 /* The set is done. */
 static void empty(dt_transfers *transfers) {
-    dt_comm *comm = transfers->comm;
-    if (transfers->used > 0 && --comm->sets_travelling == 0)
-        comm->traffic.seconds += dt_timer_now() - comm->travelling_since;
+    dt_comm *root = transfers->comm->root;
+    if (transfers->used > 0 && --root->sets_travelling == 0)
+        root->traffic.seconds += dt_timer_now() - root->travelling_since;
     transfers->used = 0;
 }
 
@@ -541,7 +601,7 @@ void dt_transfers_wait(dt_transfers *transfers) {
 }
 
 dt_traffic dt_comm_traffic(const dt_comm *comm) {
-    return comm->traffic;
+    return comm->root->traffic;
 }
 
 _Noreturn void dt_comm_abort(dt_comm *comm, int exit_code) {

@@ -409,6 +409,63 @@ static void test_transfers_beside_collectives(void **state) {
     fixture.passed = true;
 }
 
+static void test_nodes_of_all_ranks(void **state) {
+    (void)state;
+    int ranks = fixture.node_ranks ? fixture.node_ranks : fixture.size;
+    for (int rank = 0; rank < fixture.size; rank++)
+        assert_int_equal(dt_comm_node_of(fixture.comm, rank), rank / ranks);
+    fixture.passed = true;
+}
+
+/* Even ranks, backwards, and odd ones; messages of the same tag in the whole and in the part do not meet. */
+static void test_parts(void **state) {
+    (void)state;
+    dt_comm *part;
+    bool odd = fixture.rank % 2;
+    int size = odd ? fixture.size / 2 : (fixture.size + 1) / 2, place = fixture.rank / 2;
+    assert_ok(dt_comm_split(fixture.comm, odd, odd ? 0 : -fixture.rank, &part));
+    assert_int_equal(dt_comm_size(part), size);
+    assert_int_equal(dt_comm_rank(part), odd ? place : size - 1 - place);
+    bool together = dt_comm_node_of(part, 0) == dt_comm_node(part);
+    assert_true(together ==
+                (dt_comm_node_of(fixture.comm, odd ? 1 : 2 * (size - 1)) == dt_comm_node(fixture.comm)));
+    int64_t sum = fixture.rank, expected = odd ? (int64_t)size * size : (int64_t)size * (size - 1);
+    dt_comm_sum_i64(part, &sum, 1);
+    assert_int_equal(sum, expected);
+    dt_comm *ranges[2] = {fixture.comm, part};
+    dt_transfers *sets[2];
+    float sent[2], received[2];
+    dt_traffic before = dt_comm_traffic(fixture.comm);
+    for (int i = 1; i >= 0; i--) {
+        int ranks = dt_comm_size(ranges[i]), next = (dt_comm_rank(ranges[i]) + 1) % ranks;
+        sent[i] = (float)(100 * i + dt_comm_rank(ranges[i]));
+        assert_ok(dt_transfers_create(ranges[i], 2, &sets[i]));
+        dt_transfers_receive(sets[i], (next + 2 * ranks - 2) % ranks, 3, &received[i], 1);
+    }
+    for (int i = 0; i < 2; i++)
+        dt_transfers_send(sets[i], (dt_comm_rank(ranges[i]) + 1) % dt_comm_size(ranges[i]), 3, &sent[i], 1);
+    for (int i = 0; i < 2; i++) {
+        int ranks = dt_comm_size(ranges[i]), previous = (dt_comm_rank(ranges[i]) + ranks - 1) % ranks;
+        dt_transfers_wait(sets[i]);
+        dt_transfers_destroy(sets[i]);
+        assert_true(received[i] == (float)(100 * i + previous));
+    }
+    assert_int_equal(dt_comm_traffic(fixture.comm).sent - before.sent, 2 * sizeof(float));
+    dt_comm_destroy(part);
+    fixture.passed = true;
+}
+
+static void test_no_part(void **state) {
+    (void)state;
+    dt_comm *part;
+    assert_ok(dt_comm_split(fixture.comm, fixture.rank == 0 ? -1 : 5, 0, &part));
+    assert_true((part == NULL) == (fixture.rank == 0));
+    if (part)
+        assert_int_equal(dt_comm_size(part), fixture.size - 1);
+    dt_comm_destroy(part);
+    fixture.passed = true;
+}
+
 static void test_manners_may_differ(void **state) {
     (void)state;
     dt_comm_set_polite(fixture.comm, fixture.rank % 2);
@@ -453,6 +510,9 @@ int main(int count, char **arguments) {
         PLAIN(test_transfers),
         PLAIN(test_empty_transfers),
         PLAIN(test_transfers_beside_collectives),
+        PLAIN(test_nodes_of_all_ranks),
+        PLAIN(test_parts),
+        PLAIN(test_no_part),
         PLAIN(test_manners_may_differ),
         POLITE(test_sums_of_integers),
         POLITE(test_maxima),
