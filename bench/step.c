@@ -61,7 +61,8 @@ static const struct argp_option option_table[] = {
     {"engine", KEY_ENGINE, "NAME", 0, "auto, direct, blas or reference (default: auto)", 0},
     {"methods", KEY_METHODS, "LIST", 0,
      "of the five convolutions, as dtrain's (default: the engine's choice)", 0},
-    {"strategy", KEY_STRATEGY, "NAME", 0, "allreduce, sharded or hybrid (default: allreduce)", 0},
+    {"strategy", KEY_STRATEGY, "NAME", 0, "allreduce, sharded, hybrid or hybrid-node (default: allreduce)",
+     0},
     {"precision", KEY_PRECISION, "fp32|bf16", 0, "of the operands of products (default: fp32)", 0},
     {"json", KEY_JSON, NULL, 0, "print one JSON object alone", 0},
     {0},
@@ -143,7 +144,7 @@ static error_t parse(int key, char *text, struct argp_state *state) {
     else if (key == KEY_ENGINE)
         options->engine = (dt_engine)named(state, text, engine_name, DT_ENGINE_REFERENCE + 1);
     else if (key == KEY_STRATEGY)
-        options->strategy = (dt_strategy_kind)named(state, text, strategy_name, DT_STRATEGY_HYBRID + 1);
+        options->strategy = (dt_strategy_kind)named(state, text, strategy_name, DT_STRATEGIES);
     else if (key == KEY_PRECISION)
         options->precision = (dt_precision)named(state, text, precision_name, DT_PRECISION_BF16 + 1);
     else if (key == KEY_MODE)

@@ -26,4 +26,7 @@ int dt_blocks_count(int units);
  * batch, first_sample and samples count units, the leaves are blocks. dt_leaves_plan takes it. */
 dt_share dt_blocks_share(int units, int ranks, int rank);
 
+/* The units of the blocks first_block .. end_block - 1. */
+dt_share dt_blocks_run(int units, int first_block, int end_block);
+
 #endif

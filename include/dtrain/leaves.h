@@ -46,6 +46,9 @@ int dt_leaves_count(int batch);
  * empty. */
 dt_share dt_leaves_share(int batch, int ranks, int rank);
 
+/* What the neighbouring ranks first .. first + count - 1 of `ranks` have together. */
+dt_share dt_leaves_run(int batch, int ranks, int first, int count);
+
 /* Samples in leaf `leaf` (numbered within the share). */
 int dt_leaves_samples(const dt_share *share, int leaf);
 

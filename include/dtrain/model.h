@@ -21,14 +21,14 @@ typedef struct dt_model dt_model;
 /* How an activation of a split layer, or its gradient, lies on the ranks. */
 typedef enum dt_form {
     DT_FORM_SAMPLES, /* the rank's samples, all units */
-    DT_FORM_UNITS,   /* all samples, the rank's units (dt_blocks_share) */
-    DT_FORM_WHOLE,   /* all samples, all units, on every rank */
-    DT_FORM_PARTIAL  /* all samples, all units, to be summed: an array for each root of the rank's share of
-                        the units of the layer behind */
+    DT_FORM_UNITS,   /* all samples of the group (split.h), the rank's units (dt_blocks_share) */
+    DT_FORM_WHOLE,   /* all samples of the group, all units, on every rank of it */
+    DT_FORM_PARTIAL /* all samples of the group, all units, to be summed: an array for each root of the rank's
+                       share of the units of the layer behind */
 } dt_form;
 
-/* From one form to another: arrays [samples][units] of the global batch of the step. Partial arrays are
- * dt_align_floats(largest batch * units) apart. */
+/* From one form to another: arrays [samples][units] of the batch of the step. Partial arrays are
+ * dt_align_floats(dt_split_most_samples * units) apart. */
 typedef struct dt_reshape {
     dt_form from, to;
     int units;
@@ -48,7 +48,8 @@ typedef struct dt_exchange {
     void (*gradient_ready)(void *context, int tensor);
     /* A moment between two kernels at which messages may be moved along. Local. */
     void (*progress)(void *context);
-    /* Brings `source` into another form; only for a model that is split, else it may be NULL. Collective. */
+    /* Brings `source` into another form; only for a model that is split, else it may be NULL. Collective over
+     * the group. */
     void (*reshape)(void *context, dt_reshape shape, const float *source, float *target);
     /* The gradients of the dense layers' kernels are not stored (nine tenths of all): the share is the whole
      * batch, and dt_model_update_dense is called after the pass. */
@@ -104,6 +105,10 @@ float *dt_model_gradients(dt_model *model); /* root 0: after the exchange, the g
                                                deferred them without values for dense kernels */
 size_t dt_model_root_stride(const dt_model *model); /* floats from one root's slab to the next */
 
+/* Where in the slab of gradients the place `offset` of the slab of weights lies: there too, but in a split
+ * model the gradients of split tensors are not among them, and what lies behind has moved up. */
+size_t dt_model_gradient_place(const dt_model *model, size_t offset);
+
 /* Where the passes' time is added; NULL (the start) for nowhere. */
 void dt_model_set_phases(dt_model *model, dt_phases *phases);
 
@@ -130,11 +135,16 @@ void dt_model_update_dense(dt_model *model, dt_adam_step step, float *m, float *
 const dt_split_layout *dt_model_split_layout(const dt_model *model);
 float *dt_model_split_weights(dt_model *model);
 
-/* After a training pass of a split model: one Adam step on its own columns, with the gradient of that pass. m
- * and v lie as dt_model_split_weights does. Local. */
+/* With split.roots: the gradients of the own columns, an array for each root of the group's samples, so many
+ * floats apart; else NULL. */
+float *dt_model_split_gradients(dt_model *model);
+size_t dt_model_split_stride(const dt_model *model);
+
+/* After a training pass of a split model whose gradients are not stored: one Adam step on its own columns,
+ * with the gradient of that pass. m and v lie as dt_model_split_weights does. Local. */
 void dt_model_update_split(dt_model *model, dt_adam_step step, float *m, float *v);
 
-/* Whether this rank's columns of a split tensor have a finite gradient; kernels as
+/* Then, too: whether this rank's columns of a split tensor have a finite gradient; kernels as
  * dt_model_dense_is_finite. Local. */
 bool dt_model_split_is_finite(dt_model *model, int tensor);
 

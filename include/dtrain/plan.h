@@ -6,8 +6,8 @@
  * exposed: communication that nothing hides. A rank sends its bytes at the links' measured speed; what
  * travels between nodes goes on while convolutions are computed, what travels inside a node is copied by the
  * cores that would compute and hides nothing. Activations of split layers, statistics and the last piece of
- * the gradient are always waited for. optimizer: Adam, in hybrid with the weight gradients that are fused
- * with it. */
+ * the gradient are always waited for. optimizer: Adam, in hybrid over all ranks with the weight gradients
+ * that are fused with it. */
 #ifndef DTRAIN_PLAN_H
 #define DTRAIN_PLAN_H
 
@@ -45,15 +45,21 @@ typedef struct dt_plan_row {
     double bytes;                             /* sent by a rank in a step */
 } dt_plan_row;
 
-/* Bytes that transfers of rank `rank` send in a step: exact. */
-double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch, int ranks, int rank);
+/* Bytes that transfers of rank `rank` send in a step: exact where neighbouring ranks fill the nodes,
+ * `node_ranks` each, the last one what is left. */
+double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch, int ranks, int node_ranks,
+                     int rank);
+
+/* Whether there are several nodes, and one with several ranks: else hybrid by node would be the equal of
+ * another strategy, and no plan has it. */
+bool dt_plan_is_grid(const dt_plan_setup *setup);
 
 /* A step of one rank with the whole batch, as far as the times of a share tell. */
 double dt_plan_one_rank(const dt_plan_setup *setup, const dt_plan_times *times);
 
 dt_plan_row dt_plan_predict(dt_strategy_kind kind, const dt_plan_setup *setup, const dt_plan_times *times);
 
-/* The possible strategy with the shortest step; allreduce on a tie. rows: one for each kind. */
+/* The possible strategy with the shortest step; the first on a tie. */
 dt_strategy_kind dt_plan_choose(const dt_plan_row *rows, int count);
 
 #endif

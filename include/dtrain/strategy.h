@@ -20,13 +20,22 @@ typedef enum dt_strategy_kind {
                               the weights travel to all while the next forward pass goes on */
     DT_STRATEGY_HYBRID,    /* the hidden dense layers are split by their units: activations travel, each rank
                               computes and updates its columns; the rest as in sharded */
-    DT_STRATEGY_AUTO       /* as a wish: the fastest of the others by plan.h */
+    DT_STRATEGY_HYBRID_NODE, /* the same with the ranks of each node: activations travel inside nodes; between
+                                nodes the columns are summed and shared out as in sharded */
+    DT_STRATEGY_AUTO         /* as a wish: the fastest of the others by plan.h */
 } dt_strategy_kind;
+
+/* The ranks over which hybrid splits, as a wish. */
+typedef enum dt_grid_wish {
+    DT_GRID_AUTO, /* the faster one by plan.h */
+    DT_GRID_ALL,  /* DT_STRATEGY_HYBRID */
+    DT_GRID_NODE  /* DT_STRATEGY_HYBRID_NODE */
+} dt_grid_wish;
 
 /* So many strategies there are, numbered from 0. */
 enum { DT_STRATEGIES = DT_STRATEGY_AUTO };
 
-/* "allreduce", "sharded", "hybrid", "auto". */
+/* "allreduce", "sharded", "hybrid", "hybrid-node", "auto". */
 const char *dt_strategy_name(dt_strategy_kind kind);
 
 typedef struct dt_strategy dt_strategy;
@@ -46,8 +55,12 @@ typedef struct dt_strategy_config {
                              there the gradients of dense kernels go into the weights unstored otherwise */
 } dt_strategy_config;
 
-/* Whether a strategy can share a network among so many ranks. Errors: DT_USAGE. */
-dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks);
+/* Whether a strategy can share a network among so many ranks, at most node_ranks of them on a node. Errors:
+ * DT_USAGE. */
+dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks, int node_ranks);
+
+/* The ranks of the largest node. Local. */
+int dt_strategy_node_ranks(const dt_comm *comm);
 
 /* dt_model_config.split for a strategy. On one rank every strategy is the same. */
 dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch);
@@ -55,7 +68,8 @@ dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch);
 /* The most roots that any rank has for any global batch of 1 .. batch samples: dt_model_config.roots. */
 int dt_strategy_roots(int batch, int ranks);
 
-/* Takes all memory, Adam's m and v (zero) and the message buffers included. Local. Errors: DT_MEMORY. */
+/* Takes all memory, Adam's m and v (zero) and the message buffers included. Collective. Errors, agreed on:
+ * DT_MEMORY. */
 dt_status dt_strategy_create(const dt_strategy_config *config, dt_strategy **strategy);
 void dt_strategy_destroy(dt_strategy *strategy);
 
@@ -80,10 +94,10 @@ void dt_strategy_update(dt_strategy *strategy, int64_t step);
  * Collective. */
 void dt_strategy_gather(dt_strategy *strategy);
 
-/* Compares what several ranks hold, weights, moving statistics, and of Adam's moments those that are not
- * shared out, tensor by tensor; gathers before. `step` is for the message. Collective. Errors, agreed on:
- * DT_MACHINE, naming the rank that differs from most (of two, the one that is not rank 0), its host and the
- * first tensor. */
+/* Compares what several ranks hold, weights (of split layers the columns that other nodes have too), moving
+ * statistics, and of Adam's moments those that are not shared out, tensor by tensor; gathers before. `step`
+ * is for the message. Collective. Errors, agreed on: DT_MACHINE, naming the rank that differs from most (of
+ * two, the one that is not rank 0), its host and the first tensor. */
 dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step);
 
 /* The whole state of the network and of Adam, laid out as the table of parameters says: what a strategy

@@ -50,6 +50,7 @@ struct dt_options {
     int max_steps;   /* stop after so many steps; 0: no limit */
     int threads;     /* a rank; 0: the cores this rank may use, shared fairly */
     dt_strategy_kind strategy;
+    dt_grid_wish grid;
     int check_replicas; /* steps between comparisons of the replicas, beside those of each epoch; 0: none */
     const char *plan_ranks; /* plan: numbers of ranks with commas; NULL: the ranks that run */
     int node_ranks;         /* plan: ranks of a node; 0: as they run */

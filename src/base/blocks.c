@@ -20,11 +20,16 @@ static int minimum(int a, int b) {
 }
 
 dt_share dt_blocks_share(int units, int ranks, int rank) {
-    int size = dt_blocks_size(units), blocks = dt_blocks_count(units);
-    dt_share share = dt_leaves_share(blocks * DT_LEAF_SAMPLES, ranks, rank);
-    int end = minimum(units, (share.first_leaf + share.leaves) * size);
-    share.batch = units;
-    share.first_sample = minimum(units, share.first_leaf * size);
-    share.samples = end - share.first_sample;
-    return share;
+    dt_share share = dt_leaves_share(dt_blocks_count(units) * DT_LEAF_SAMPLES, ranks, rank);
+    return dt_blocks_run(units, share.first_leaf, share.first_leaf + share.leaves);
+}
+
+dt_share dt_blocks_run(int units, int first_block, int end_block) {
+    int size = dt_blocks_size(units), first = minimum(units, first_block * size);
+    return (dt_share){.batch = units,
+                      .total_leaves = dt_blocks_count(units),
+                      .first_leaf = first_block,
+                      .leaves = end_block - first_block,
+                      .first_sample = first,
+                      .samples = minimum(units, end_block * size) - first};
 }

@@ -13,9 +13,13 @@ static int minimum(int a, int b) {
 }
 
 dt_share dt_leaves_share(int batch, int ranks, int rank) {
+    return dt_leaves_run(batch, ranks, rank, 1);
+}
+
+dt_share dt_leaves_run(int batch, int ranks, int first, int count) {
     dt_share share = {.batch = batch, .total_leaves = dt_leaves_count(batch)};
-    share.first_leaf = (int)((long)share.total_leaves * rank / ranks);
-    int end_leaf = (int)((long)share.total_leaves * (rank + 1) / ranks);
+    share.first_leaf = (int)((long)share.total_leaves * first / ranks);
+    int end_leaf = (int)((long)share.total_leaves * (first + count) / ranks);
     share.leaves = end_leaf - share.first_leaf;
     share.first_sample = minimum(batch, share.first_leaf * DT_LEAF_SAMPLES);
     share.samples = minimum(batch, end_leaf * DT_LEAF_SAMPLES) - share.first_sample;

@@ -13,7 +13,7 @@
 static_assert(sizeof(dt_bn_axis) == sizeof(int) && sizeof(dt_bn_layers) == sizeof(int) &&
                   sizeof(dt_strategy_kind) == sizeof(int) && sizeof(dt_engine) == sizeof(int) &&
                   sizeof(dt_isa) == sizeof(int) && sizeof(dt_on_nan) == sizeof(int) &&
-                  sizeof(dt_precision) == sizeof(int),
+                  sizeof(dt_precision) == sizeof(int) && sizeof(dt_grid_wish) == sizeof(int),
               "choices are stored as int");
 
 #define FIELD(member)        .offset = offsetof(dt_options, member)
@@ -73,6 +73,11 @@ static const dt_option table[] = {
                  {"auto", DT_STRATEGY_AUTO}},
      .initial = "auto",
      .text = "how the ranks share the work of a step; auto measures and takes the fastest"},
+    {"grid", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(grid),
+     .choices = {{"auto", DT_GRID_AUTO}, {"all", DT_GRID_ALL}, {"node", DT_GRID_NODE}}, .initial = "auto",
+     .text = "the ranks that hybrid splits the hidden dense layers over: all, or those of each node, whose "
+             "gradients then travel between nodes; auto takes what is predicted to be faster, by measuring "
+             "where there are several nodes of several ranks"},
     {"engine", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(engine),
      .choices = {{"auto", DT_ENGINE_AUTO},
                  {"direct", DT_ENGINE_DIRECT},

@@ -27,21 +27,23 @@ typedef struct dt_learnt {
 
 typedef struct dt_layer dt_layer;
 
-/* What a layer that is split over the ranks has beside (layer_split.c). Activations of the rank's units are
- * [batch][units]. */
+/* What a layer that is split over a group of ranks has beside (layer_split.c). Activations of the rank's
+ * units are [samples of the group][units]. */
 typedef struct dt_layer_split {
-    int batch;      /* the largest global batch */
-    dt_share units; /* this rank's */
-    int roots;      /* of them */
-    bool follows;   /* the layer before is split too: the input is whole already */
+    int samples;              /* the most of the group */
+    const dt_share *group;    /* its samples in the batch of the pass */
+    const dt_leaf_plan *plan; /* of them */
+    dt_share units;           /* this rank's */
+    int roots;                /* of them */
+    bool follows;             /* the layer before is split too: the input is whole already */
     bool leads; /* the layer behind is split too: the output is given whole, the gradient comes in units */
-    float *kernel, *bias; /* this rank's columns */
-    float *bias_gradient;
-    float *input;    /* [batch][in], unless it follows a split layer */
+    float *kernel, *bias;         /* this rank's columns */
+    dt_root_sink kernel_gradient; /* of this rank's columns; base NULL: not stored */
+    dt_root_sink bias_gradient;
+    float *input;    /* [samples][in], unless it follows a split layer */
     float *output;   /* the rank's units */
     float *partials; /* the input gradient's part from the rank's units, an array for each root */
     size_t partial_stride;
-    const dt_leaf_plan *plan; /* of the whole batch */
 } dt_layer_split;
 
 typedef struct dt_layer_ops {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* A hidden dense layer whose units are split over the ranks. In a training pass a rank computes its units for
- * all samples of the global batch; activations travel instead of gradients. In evaluation it is the dense
- * layer it would be on one rank. */
+/* A hidden dense layer whose units are split over a group of ranks. In a training pass a rank computes its
+ * units for all samples of the group; activations travel inside the group instead of gradients. In evaluation
+ * it is the dense layer it would be on one rank. */
 #include "model/layer.h"
 
 static dt_dense_shape own_shape(const dt_layer *layer) {
@@ -10,7 +10,7 @@ static dt_dense_shape own_shape(const dt_layer *layer) {
 
 static dt_status create(dt_layer *layer, dt_kernels *kernels, int samples, int leaves) {
     DT_TRY(dt_layer_dense_ops.create(layer, kernels, samples, leaves));
-    return dt_dense_reserve(kernels, own_shape(layer), layer->split.batch);
+    return dt_dense_reserve(kernels, own_shape(layer), layer->split.samples);
 }
 
 static void destroy(dt_layer *layer) {
@@ -23,7 +23,7 @@ static size_t larger(size_t a, size_t b) {
 
 static void lay_out(dt_layer *layer, dt_arena *arena, int samples, int leaves) {
     dt_layer_split *split = &layer->split;
-    size_t batch = (size_t)split->batch, in = (size_t)layer->spec->in.channels;
+    size_t batch = (size_t)split->samples, in = (size_t)layer->spec->in.channels;
     size_t own = batch * (size_t)split->units.samples;
     (void)leaves;
     layer->output =
@@ -34,7 +34,9 @@ static void lay_out(dt_layer *layer, dt_arena *arena, int samples, int leaves) {
     split->input = split->follows ? NULL : dt_arena_take_floats(arena, batch * in);
     split->partial_stride = dt_align_floats(batch * in);
     split->partials = dt_arena_take_floats(arena, (size_t)split->roots * split->partial_stride);
-    split->bias_gradient = dt_arena_take_floats(arena, (size_t)split->units.samples);
+    /* Stored gradients have a slab of their own (connect_columns). */
+    if (!split->kernel_gradient.base)
+        split->bias_gradient = (dt_root_sink){dt_arena_take_floats(arena, (size_t)split->units.samples), 0};
 }
 
 static void reshape(const dt_pass *pass, dt_reshape shape, const float *source, float *target) {
@@ -54,19 +56,19 @@ static void forward(dt_layer *layer, const dt_pass *pass) {
     }
     const dt_layer_spec *spec = layer->spec;
     dt_layer_split *split = &layer->split;
-    int batch = pass->batch->share.batch;
+    int samples = split->group->samples;
     if (!split->follows)
         reshape(pass, (dt_reshape){DT_FORM_SAMPLES, DT_FORM_WHOLE, spec->in.channels, 0}, layer->input.x,
                 split->input);
     double start = dt_timer_now();
-    if (split->units.samples > 0) {
-        dt_dense_forward(pass->kernels, own_shape(layer), batch, whole_input(layer), split->kernel,
+    if (split->units.samples > 0 && samples > 0) {
+        dt_dense_forward(pass->kernels, own_shape(layer), samples, whole_input(layer), split->kernel,
                          split->bias, spec->relu, split->output);
         if (spec->dropout > 0.0f) {
             dt_dropout_key key = {pass->seed, (uint32_t)layer->number, pass->batch->epoch, spec->dropout,
                                   split->units.first_sample};
-            dt_dropout_forward(pass->kernels, key, batch, split->units.samples, pass->batch->batch_samples,
-                               split->output);
+            dt_dropout_forward(pass->kernels, key, samples, split->units.samples,
+                               pass->batch->batch_samples + split->group->first_sample, split->output);
         }
     }
     dt_phases_add(pass->phases, DT_PHASE_DENSE_FORWARD, start);
@@ -79,22 +81,23 @@ static void forward(dt_layer *layer, const dt_pass *pass) {
 static float *backward(dt_layer *layer, const dt_pass *pass, float *dy, float *spare) {
     const dt_layer_spec *spec = layer->spec;
     dt_layer_split *split = &layer->split;
-    int batch = pass->batch->share.batch;
-    size_t values = (size_t)batch * (size_t)split->units.samples;
+    int samples = split->group->samples;
+    size_t values = (size_t)samples * (size_t)split->units.samples;
     if (!split->leads) {
         reshape(pass, (dt_reshape){DT_FORM_SAMPLES, DT_FORM_UNITS, spec->out.channels, 0}, dy, layer->dz);
         dy = layer->dz;
     }
     double start = dt_timer_now();
     dt_relu_backward(pass->kernels, values, 1.0f / (1.0f - spec->dropout), split->output, dy, layer->dz);
-    if (values > 0) {
-        dt_root_sink bias = {split->bias_gradient, 0};
+    if (values > 0)
         dt_dense_backward_weights(pass->kernels, own_shape(layer), split->plan, whole_input(layer), layer->dz,
-                                  (dt_root_sink){NULL, 0}, bias);
-        dt_layer_progress(pass);
-        dt_dense_backward_data_share(pass->kernels, own_shape(layer), split->units, batch, layer->dz,
+                                  split->kernel_gradient, split->bias_gradient);
+    dt_layer_gradient_ready(pass, &layer->main);
+    dt_layer_gradient_ready(pass, &layer->second);
+    dt_layer_progress(pass);
+    if (values > 0)
+        dt_dense_backward_data_share(pass->kernels, own_shape(layer), split->units, samples, layer->dz,
                                      split->kernel, (dt_root_sink){split->partials, split->partial_stride});
-    }
     dt_phases_add(pass->phases, DT_PHASE_DENSE_BACKWARD, start);
     dt_form form = split->follows ? DT_FORM_UNITS : DT_FORM_SAMPLES;
     reshape(pass, (dt_reshape){DT_FORM_PARTIAL, form, spec->in.channels, spec->out.channels}, split->partials,

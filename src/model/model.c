@@ -20,9 +20,12 @@ struct dt_model {
     dt_slab weights, states, gradients, activations;
     dt_split split;
     dt_split_layout split_layout;
-    dt_slab split_weights;     /* this rank's columns */
-    unsigned char *all_merges; /* of the whole batch's leaf plan, split */
-    dt_leaf_plan all_plan;
+    size_t split_begin, split_end; /* of the slab of parameters: what the slab of gradients leaves out */
+    dt_slab split_weights;         /* this rank's columns */
+    dt_slab split_gradients;       /* of them, where they are stored: root after root */
+    dt_share group;                /* samples of the ranks that share the units, in the last training pass */
+    unsigned char *group_merges;
+    dt_leaf_plan group_plan;
     float *scratch[2];     /* gradients of activations, walking back */
     unsigned char *merges; /* of the share's leaf plan */
     dt_leaf_plan plan;     /* of the last training pass */
@@ -50,7 +53,8 @@ static size_t largest_gradient(const dt_network *network) {
 static size_t largest_split_gradient(const dt_model *model) {
     size_t largest = 0;
     for (int i = 0; i < model->network.count; i++) {
-        size_t floats = (size_t)model->layers[i].split.units.samples * (size_t)model->split.batch;
+        size_t floats =
+            (size_t)model->layers[i].split.units.samples * (size_t)dt_split_most_samples(&model->split);
         largest = floats > largest ? floats : largest;
     }
     return largest;
@@ -70,16 +74,17 @@ static void lay_out(dt_model *model, dt_arena *arena) {
     model->scratch[0] = dt_arena_take_floats(arena, floats);
     model->scratch[1] = dt_arena_take_floats(arena, floats);
     model->merges = dt_arena_take(arena, (size_t)model->max_leaves);
-    model->all_merges = dt_arena_take(arena, (size_t)dt_leaves_count(model->split.batch));
+    model->group_merges = dt_arena_take(arena, (size_t)dt_leaves_count(dt_split_most_samples(&model->split)));
 }
 
 static dt_learnt learnt_tensor(dt_model *model, int layer, dt_tensor_role role) {
     int index = dt_parameters_find(&model->parameters, layer, role);
     size_t offset = model->parameters.tensors[index].offset;
     dt_learnt learnt = {.index = index, .weights = (float *)model->weights.base + offset};
-    if (model->roots > 0)
+    if (model->roots > 0 && (offset < model->split_begin || offset >= model->split_end))
         learnt.gradient =
-            (dt_root_sink){(float *)model->gradients.base + offset, dt_model_root_stride(model)};
+            (dt_root_sink){(float *)model->gradients.base + dt_model_gradient_place(model, offset),
+                           dt_model_root_stride(model)};
     return learnt;
 }
 
@@ -108,11 +113,12 @@ static void split_layer(dt_model *model, int index) {
     unsigned char merges[DT_MOST_BLOCKS];
     layer->ops = &dt_layer_split_ops;
     layer->split =
-        (dt_layer_split){.batch = model->split.batch,
+        (dt_layer_split){.samples = dt_split_most_samples(&model->split),
+                         .group = &model->group,
+                         .plan = &model->group_plan,
                          .units = dt_blocks_share(spec->out.channels, model->split.ranks, model->split.rank),
                          .follows = index > 0 && dt_split_is_split(spec - 1),
-                         .leads = index + 1 < model->network.count && dt_split_is_split(spec + 1),
-                         .plan = &model->all_plan};
+                         .leads = index + 1 < model->network.count && dt_split_is_split(spec + 1)};
     layer->split.roots = dt_leaves_plan(&layer->split.units, merges, NULL).roots;
 }
 
@@ -121,10 +127,22 @@ static void connect_columns(dt_model *model, const dt_split_tensor *tensor) {
     const dt_tensor *row = &model->parameters.tensors[tensor->tensor];
     dt_layer_split *split = &model->layers[row->layer].split;
     float *columns = (float *)model->split_weights.base + tensor->offset;
-    if (row->role == DT_TENSOR_KERNEL)
-        split->kernel = columns;
-    else
-        split->bias = columns;
+    bool is_kernel = row->role == DT_TENSOR_KERNEL;
+    *(is_kernel ? &split->kernel : &split->bias) = columns;
+    if (model->split.roots > 0)
+        *(is_kernel ? &split->kernel_gradient : &split->bias_gradient) = (dt_root_sink){
+            (float *)model->split_gradients.base + tensor->offset, dt_model_split_stride(model)};
+}
+
+/* The columns' slabs, in front of the first lay_out, which gives memory to what has none. */
+static dt_status reserve_columns(dt_model *model) {
+    size_t bytes = model->split_layout.floats * sizeof(float);
+    DT_TRY(dt_slab_reserve(bytes, "a share of the dense weights", &model->split_weights));
+    DT_TRY(dt_slab_reserve((size_t)model->split.roots * bytes, "gradients of a share of the dense weights",
+                           &model->split_gradients));
+    for (int i = 0; i < model->split_layout.count; i++)
+        connect_columns(model, &model->split_layout.tensors[i]);
+    return dt_ok();
 }
 
 static dt_status create_layers(dt_model *model, dt_methods methods) {
@@ -146,6 +164,7 @@ static dt_status create_layers(dt_model *model, dt_methods methods) {
 static dt_status reserve_memory(dt_model *model, dt_methods methods) {
     dt_arena arena = {0};
     DT_TRY(create_layers(model, methods));
+    DT_TRY(reserve_columns(model));
     lay_out(model, &arena);
     DT_TRY(dt_slab_reserve(arena.used, "activations", &model->activations));
     DT_TRY(dt_slab_reserve(model->parameters.floats * sizeof(float), "weights", &model->weights));
@@ -157,10 +176,6 @@ static dt_status reserve_memory(dt_model *model, dt_methods methods) {
     lay_out(model, &arena);
     for (int i = 0; i < model->network.count; i++)
         connect_layer(model, i);
-    DT_TRY(dt_slab_reserve(model->split_layout.floats * sizeof(float), "a share of the dense weights",
-                           &model->split_weights));
-    for (int i = 0; i < model->split_layout.count; i++)
-        connect_columns(model, &model->split_layout.tensors[i]);
     return dt_ok();
 }
 
@@ -177,9 +192,12 @@ dt_status dt_model_create(const dt_model_config *config, dt_model **out) {
     model->roots = config->roots;
     model->seed = config->seed;
     model->split = config->split;
-    if (model->split.ranks > 0)
+    model->split_begin = model->split_end = model->parameters.floats;
+    if (model->split.ranks > 0) {
         model->split_layout =
             dt_split_layout_of(&model->network, &model->parameters, model->split.ranks, model->split.rank);
+        dt_split_span(&model->network, &model->parameters, &model->split_begin, &model->split_end);
+    }
     model->phases = &model->own_phases;
     dt_status status = reserve_memory(model, config->methods);
     if (dt_failed(&status)) {
@@ -200,6 +218,7 @@ void dt_model_destroy(dt_model *model) {
     dt_slab_release(&model->states);
     dt_slab_release(&model->gradients);
     dt_slab_release(&model->split_weights);
+    dt_slab_release(&model->split_gradients);
     free(model);
 }
 
@@ -224,7 +243,12 @@ float *dt_model_gradients(dt_model *model) {
 }
 
 size_t dt_model_root_stride(const dt_model *model) {
-    return model->parameters.floats;
+    return model->parameters.floats - (model->split_end - model->split_begin);
+}
+
+size_t dt_model_gradient_place(const dt_model *model, size_t offset) {
+    assert(offset <= model->split_begin || offset >= model->split_end);
+    return offset <= model->split_begin ? offset : offset - (model->split_end - model->split_begin);
 }
 
 void dt_model_set_phases(dt_model *model, dt_phases *phases) {
@@ -258,9 +282,10 @@ void dt_model_train(dt_model *model, const dt_batch *batch, const dt_exchange *e
     model->plan = dt_leaves_plan(&batch->share, model->merges, NULL);
     assert(model->plan.roots <= model->roots);
     if (model->split.ranks > 0) {
-        dt_share all = dt_leaves_share(batch->share.batch, 1, 0);
-        assert(all.batch <= model->split.batch);
-        model->all_plan = dt_leaves_plan(&all, model->all_merges, NULL);
+        assert(batch->share.batch <= model->split.batch);
+        model->group = dt_split_samples(&model->split, batch->share.batch);
+        model->group_plan = dt_leaves_plan(&model->group, model->group_merges, NULL);
+        assert(model->split.roots == 0 || model->group_plan.roots <= model->split.roots);
     }
     dt_pass pass = {.kernels = model->kernels,
                     .exchange = exchange,
@@ -311,6 +336,14 @@ float *dt_model_split_weights(dt_model *model) {
     return model->split_weights.base;
 }
 
+float *dt_model_split_gradients(dt_model *model) {
+    return model->split_gradients.base;
+}
+
+size_t dt_model_split_stride(const dt_model *model) {
+    return model->split_layout.floats;
+}
+
 static const float *split_input(const dt_layer *layer) {
     return layer->split.follows ? layer->input.x : layer->split.input;
 }
@@ -319,8 +352,8 @@ bool dt_model_split_is_finite(dt_model *model, int tensor) {
     const dt_layer *layer = &model->layers[model->parameters.tensors[tensor].layer];
     int units = layer->split.units.samples;
     if (model->parameters.tensors[tensor].role == DT_TENSOR_BIAS)
-        return dt_all_finite(model->kernels, (size_t)units, layer->split.bias_gradient);
-    return is_bounded(model->kernels, (size_t)model->all_plan.samples,
+        return dt_all_finite(model->kernels, (size_t)units, layer->split.bias_gradient.base);
+    return is_bounded(model->kernels, (size_t)model->group_plan.samples,
                       (dt_dense_shape){layer->spec->in.channels, units}, split_input(layer), layer->dz);
 }
 
@@ -334,11 +367,11 @@ void dt_model_update_split(dt_model *model, dt_adam_step step, float *m, float *
         if (tensor->units.samples == 0)
             continue;
         if (row->role == DT_TENSOR_BIAS)
-            dt_adam_update(model->kernels, step, (size_t)tensor->units.samples, layer->split.bias_gradient,
-                           weights + at, m + at, v + at);
+            dt_adam_update(model->kernels, step, (size_t)tensor->units.samples,
+                           layer->split.bias_gradient.base, weights + at, m + at, v + at);
         else
             dt_dense_update(model->kernels, (dt_dense_shape){tensor->rows, tensor->units.samples},
-                            &model->all_plan, split_input(layer), layer->dz, step, weights + at, m + at,
+                            &model->group_plan, split_input(layer), layer->dz, step, weights + at, m + at,
                             v + at);
     }
 }

@@ -23,7 +23,10 @@ struct dt_activations {
     dt_comm *comm;
     dt_kernels *kernels;
     int ranks, rank;
-    int largest_batch, batch;
+    dt_split split;
+    int most_samples; /* of the group */
+    int batch;        /* the global one */
+    dt_share samples; /* the group's in it */
     int cuts;
     unit_cut unit_cuts[MOST_CUTS];
     dt_transfers *transfers;
@@ -56,12 +59,18 @@ static rectangle meet(rectangle a, rectangle b) {
     return (rectangle){row, larger(rows, 0), column, larger(columns, 0)};
 }
 
-/* What rank `rank` has in a form. */
+/* Samples of rank `rank` of the group. */
+static dt_share samples_of(const dt_activations *self, int rank) {
+    return self->split.of == 0 ? dt_leaves_share(self->batch, self->ranks, rank)
+                               : dt_leaves_share(self->batch, self->split.of, self->split.first + rank);
+}
+
+/* What rank `rank` has in a form. Rows are the group's samples. */
 static rectangle part_of(const dt_activations *self, dt_form form, int units, int rank) {
-    rectangle part = {0, self->batch, 0, units};
+    rectangle part = {0, self->samples.samples, 0, units};
     if (form == DT_FORM_SAMPLES) {
-        dt_share share = dt_leaves_share(self->batch, self->ranks, rank);
-        part.first_row = share.first_sample;
+        dt_share share = samples_of(self, rank);
+        part.first_row = share.first_sample - self->samples.first_sample;
         part.rows = share.samples;
     } else if (form == DT_FORM_UNITS) {
         dt_share share = dt_blocks_share(units, self->ranks, rank);
@@ -114,8 +123,9 @@ static dt_status add_layer(dt_activations *self, const dt_layer_spec *layer, ext
     DT_TRY(dt_cut_create(blocks * DT_LEAF_SAMPLES, self->ranks, self->rank, &made->cut));
     dt_cut_set(&made->cut, blocks * DT_LEAF_SAMPLES);
     int roots = dt_cut_roots_of(&made->cut, self->rank), total = made->cut.first_root[self->ranks];
-    int leaves = (dt_leaves_count(self->largest_batch) + self->ranks - 1) / self->ranks;
-    size_t batch = (size_t)self->largest_batch, in = (size_t)layer->in.channels;
+    int of = self->split.of == 0 ? self->ranks : self->split.of;
+    int leaves = (dt_leaves_count(self->split.batch) + of - 1) / of;
+    size_t batch = (size_t)self->most_samples, in = (size_t)layer->in.channels;
     size_t all_units = batch * (size_t)units, all_roots = (size_t)roots * batch * in;
     size_t own_samples = (size_t)(leaves * DT_LEAF_SAMPLES) * in;
     size_t own_units = batch * (size_t)dt_blocks_share(layer->in.channels, self->ranks, self->rank).samples;
@@ -140,7 +150,7 @@ static dt_status reserve(dt_activations *self, const dt_network *network) {
     return dt_ok();
 }
 
-dt_status dt_activations_create(dt_comm *comm, dt_kernels *kernels, const dt_network *network, int batch,
+dt_status dt_activations_create(dt_comm *comm, dt_kernels *kernels, const dt_network *network, dt_split split,
                                 dt_activations **activations) {
     dt_activations *self = calloc(1, sizeof *self);
     *activations = NULL;
@@ -150,7 +160,9 @@ dt_status dt_activations_create(dt_comm *comm, dt_kernels *kernels, const dt_net
     self->kernels = kernels;
     self->ranks = dt_comm_size(comm);
     self->rank = dt_comm_rank(comm);
-    self->largest_batch = batch;
+    self->split = split;
+    self->most_samples = dt_split_most_samples(&split);
+    assert(self->ranks == split.ranks && self->rank == split.rank);
     dt_status status = reserve(self, network);
     if (dt_failed(&status))
         dt_activations_destroy(self);
@@ -170,8 +182,9 @@ void dt_activations_destroy(dt_activations *activations) {
 }
 
 void dt_activations_set(dt_activations *activations, int batch) {
-    assert(batch <= activations->largest_batch);
+    assert(batch <= activations->split.batch);
     activations->batch = batch;
+    activations->samples = dt_split_samples(&activations->split, batch);
 }
 
 /* One exchange. */
@@ -306,7 +319,7 @@ void dt_activations_reshape(dt_activations *activations, dt_reshape shape, const
     e.cut = cut_of(activations, shape.summed_units);
     e.have = part_of(activations, shape.from, shape.units, activations->rank);
     e.want = part_of(activations, shape.to, shape.units, activations->rank);
-    e.stride = dt_align_floats((size_t)activations->largest_batch * (size_t)shape.units);
+    e.stride = dt_align_floats((size_t)activations->most_samples * (size_t)shape.units);
     post_receives(&e);
     post_sends(&e);
     copy_own(&e);

@@ -9,8 +9,9 @@
 
 typedef struct dt_activations dt_activations;
 
-/* Memory for global batches up to `batch`. Local. Errors: DT_MEMORY. */
-dt_status dt_activations_create(dt_comm *comm, dt_kernels *kernels, const dt_network *network, int batch,
+/* The ranks of `comm` are the group of the split. Memory for global batches up to split.batch. Local. Errors:
+ * DT_MEMORY. */
+dt_status dt_activations_create(dt_comm *comm, dt_kernels *kernels, const dt_network *network, dt_split split,
                                 dt_activations **activations);
 void dt_activations_destroy(dt_activations *activations);
 

@@ -153,8 +153,7 @@ static void allreduce_restore(void *state, const float *m, const float *v) {
     dt_comm_broadcast(self->comm, moments, 2 * bytes, 0);
 }
 
-const dt_strategy_ops dt_allreduce_ops = {.name = "allreduce",
-                                          .create = allreduce_create,
+const dt_strategy_ops dt_allreduce_ops = {.create = allreduce_create,
                                           .destroy = allreduce_destroy,
                                           .begin = allreduce_begin,
                                           .gradient_ready = allreduce_gradient_ready,

@@ -22,18 +22,25 @@ static int larger(int a, int b) {
     return a > b ? a : b;
 }
 
-dt_cut_bounds dt_cut_find_bounds(int batch, int ranks, int rank) {
+dt_share dt_cut_share_of(dt_cut_parts parts, int batch, int part) {
+    if (!parts.starts)
+        return dt_leaves_share(batch, parts.count, part);
+    return dt_leaves_run(batch, parts.starts[parts.count], parts.starts[part],
+                         parts.starts[part + 1] - parts.starts[part]);
+}
+
+dt_cut_bounds dt_cut_find_bounds(int batch, dt_cut_parts parts, int part) {
     /* Only the number of leaves counts, and only the few subtrees of each share are visited: 8192 leaves over
      * 1024 ranks take some ten million steps. */
     dt_cut_bounds bounds = {0};
     for (int leaves = 1; leaves <= dt_leaves_count(batch); leaves++) {
         int total = 0, mine = 0;
-        for (int other = 0; other < ranks; other++) {
-            dt_share share = dt_leaves_share(leaves * DT_LEAF_SAMPLES, ranks, other);
+        for (int other = 0; other < parts.count; other++) {
+            dt_share share = dt_cut_share_of(parts, leaves * DT_LEAF_SAMPLES, other);
             int roots = dt_cut_roots(leaves, share.first_leaf, share.leaves);
             bounds.roots = larger(bounds.roots, roots);
             total += roots;
-            if (other == rank)
+            if (other == part)
                 mine = roots;
         }
         bounds.total = larger(bounds.total, total);
@@ -43,8 +50,14 @@ dt_cut_bounds dt_cut_find_bounds(int batch, int ranks, int rank) {
 }
 
 dt_status dt_cut_create(int batch, int ranks, int rank, dt_cut *cut) {
-    assert(batch >= 1 && ranks >= 1 && rank >= 0 && rank < ranks);
-    *cut = (dt_cut){.ranks = ranks, .rank = rank, .bounds = dt_cut_find_bounds(batch, ranks, rank)};
+    return dt_cut_create_parts(batch, (dt_cut_parts){.count = ranks}, rank, cut);
+}
+
+dt_status dt_cut_create_parts(int batch, dt_cut_parts parts, int part, dt_cut *cut) {
+    int ranks = parts.count;
+    assert(batch >= 1 && ranks >= 1 && part >= 0 && part < ranks);
+    *cut = (dt_cut){
+        .ranks = ranks, .rank = part, .parts = parts, .bounds = dt_cut_find_bounds(batch, parts, part)};
     cut->first_root = calloc((size_t)ranks + 1, sizeof *cut->first_root);
     cut->merges = calloc((size_t)cut->bounds.total, sizeof *cut->merges);
     cut->nodes = calloc((size_t)cut->bounds.total, sizeof *cut->nodes);
@@ -67,10 +80,10 @@ void dt_cut_set(dt_cut *cut, int batch) {
     assert(batch >= 1);
     if (batch == cut->share.batch)
         return;
-    cut->share = dt_leaves_share(batch, cut->ranks, cut->rank);
+    cut->share = dt_cut_share_of(cut->parts, batch, cut->rank);
     int total = 0;
     for (int rank = 0; rank < cut->ranks; rank++) {
-        dt_share share = dt_leaves_share(batch, cut->ranks, rank);
+        dt_share share = dt_cut_share_of(cut->parts, batch, rank);
         dt_subtree roots[DT_LEAF_DEPTH];
         int count = dt_leaves_plan(&share, cut->plan, roots).roots;
         assert(count <= cut->bounds.roots && total + count <= cut->bounds.total);

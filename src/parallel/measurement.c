@@ -75,7 +75,7 @@ static dt_status open_trial(dt_kernels *kernels, const dt_plan_setup *setup, boo
                               .roots = dt_strategy_roots(setup->batch, setup->ranks),
                               .seed = 1};
     if (split)
-        config.split = (dt_split){setup->ranks, setup->ranks - 1, setup->batch};
+        config.split = (dt_split){.ranks = setup->ranks, .rank = setup->ranks - 1, .batch = setup->batch};
     DT_TRY(dt_model_create(&config, &t->model));
     size_t bytes = (samples * PIXELS + batch) * sizeof(float) + samples;
     DT_TRY(dt_slab_reserve(bytes, "a batch to measure with", &t->memory));

@@ -17,18 +17,9 @@ typedef struct parts {
 
 static parts parts_of(const dt_network *network) {
     dt_parameters parameters = dt_parameters_layout(network);
-    dt_split_layout layout = dt_split_layout_of(network, &parameters, 1, 0);
-    parts found = {.front = parameters.summed_floats};
-    size_t end = 0;
-    for (int i = 0; i < layout.count; i++) {
-        const dt_tensor *row = &parameters.tensors[layout.tensors[i].tensor];
-        found.front = row->offset < found.front ? row->offset : found.front;
-        end =
-            row->offset + dt_align_floats(row->count) > end ? row->offset + dt_align_floats(row->count) : end;
-    }
-    found.split = end - found.front;
-    found.back = parameters.summed_floats - end;
-    return found;
+    size_t begin, end;
+    dt_split_span(network, &parameters, &begin, &end);
+    return (parts){.front = begin, .split = end - begin, .back = parameters.summed_floats - end};
 }
 
 /* Roots of a rank's share of `leaves` leaves or blocks. */
@@ -44,13 +35,28 @@ static double total_roots(int leaves, int ranks) {
     return total;
 }
 
-/* A range's slices: each root to the owners, each sum (or new weight) to the others. */
-static double exchange_bytes(size_t floats, int batch, int ranks, int rank) {
-    dt_slices slices = {ranks, floats, DT_PIECE_FLOATS};
-    double own = 0.0, roots = roots_of(dt_leaves_count(batch), ranks, rank);
+/* The ranks first .. first + ranks - 1 of `of` share units, or all of them do. */
+typedef struct group {
+    int first, ranks, of;
+} group;
+
+static int roots_of_group(int leaves, group g) {
+    dt_share share = dt_leaves_run(leaves * DT_LEAF_SAMPLES, g.of, g.first, g.ranks);
+    return dt_cut_roots(leaves, share.first_leaf, share.leaves);
+}
+
+/* A range's slices, which `owners` share, number `owner` with so many roots: each root to the owners, each
+ * sum (or new weight) to the others. */
+static double slices_bytes(size_t floats, int owners, int owner, int roots) {
+    dt_slices slices = {owners, floats, DT_PIECE_FLOATS};
+    double own = 0.0;
     for (int piece = 0; piece < dt_slices_pieces(&slices); piece++)
-        own += (double)dt_slices_of(&slices, piece, rank).count;
-    return sizeof(float) * (roots * ((double)floats - own) + (ranks - 1) * own);
+        own += (double)dt_slices_of(&slices, piece, owner).count;
+    return sizeof(float) * (roots * ((double)floats - own) + (owners - 1) * own);
+}
+
+static double exchange_bytes(size_t floats, int batch, int ranks, int rank) {
+    return slices_bytes(floats, ranks, rank, roots_of(dt_leaves_count(batch), ranks, rank));
 }
 
 /* Samples or units of a rank, and of the others. */
@@ -58,9 +64,10 @@ static double others(int all, dt_share share) {
     return (double)(all - share.samples);
 }
 
-/* The six exchanges of model.h's forms around two split layers. */
-static double activation_bytes(const dt_network *network, int batch, int ranks, int rank) {
-    dt_share samples = dt_leaves_share(batch, ranks, rank);
+/* The six exchanges of model.h's forms around two split layers, by the group's rank `rank`. */
+static double activation_bytes(const dt_network *network, int batch, group g, int rank) {
+    dt_share samples = dt_leaves_share(batch, g.of, g.first + rank);
+    int all = dt_leaves_run(batch, g.of, g.first, g.ranks).samples, ranks = g.ranks;
     double floats = 0.0;
     for (int i = 0; i < network->count; i++) {
         const dt_layer_spec *layer = &network->layers[i];
@@ -72,25 +79,61 @@ static double activation_bytes(const dt_network *network, int batch, int ranks, 
         dt_share units = dt_blocks_share(out, ranks, rank), inputs = dt_blocks_share(in, ranks, rank);
         double roots = roots_of(dt_blocks_count(out), ranks, rank);
         if (!follows) /* samples to all, partial sums to their samples */
-            floats += (ranks - 1) * (double)samples.samples * in + roots * others(batch, samples) * in;
+            floats += (ranks - 1) * (double)samples.samples * in + roots * others(all, samples) * in;
         else
-            floats += roots * (double)batch * others(in, inputs);
+            floats += roots * (double)all * others(in, inputs);
         if (leads)
-            floats += (ranks - 1) * (double)batch * units.samples;
+            floats += (ranks - 1) * (double)all * units.samples;
         else /* units to samples and back */
-            floats += others(batch, samples) * units.samples + (double)samples.samples * others(out, units);
+            floats += others(all, samples) * units.samples + (double)samples.samples * others(out, units);
     }
     return sizeof(float) * floats;
 }
 
-double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch, int ranks, int rank) {
+/* The node of a rank, where neighbours fill the nodes. */
+static group node_of(int ranks, int node_ranks, int rank) {
+    int first = rank / node_ranks * node_ranks;
+    return (group){first, node_ranks < ranks - first ? node_ranks : ranks - first, ranks};
+}
+
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* What the holders of columns send to those in other nodes. Nodes are of one size, but for the last, which
+ * may be smaller: columns are cut wherever either cuts them. */
+static double column_bytes(const dt_network *network, int batch, int ranks, int node_ranks, int rank) {
+    dt_parameters parameters = dt_parameters_layout(network);
+    group mine = node_of(ranks, node_ranks, rank), last = node_of(ranks, node_ranks, ranks - 1);
+    int nodes = (ranks + node_ranks - 1) / node_ranks, place = rank - mine.first;
+    int roots = roots_of_group(dt_leaves_count(batch), mine);
+    double bytes = 0.0;
+    /* Bounds in units of one over the product of both sizes: a multiple of the one is a cut of the other. */
+    int all = node_ranks * last.ranks, end = (place + 1) * all / mine.ranks;
+    for (int low = place * all / mine.ranks, high; low < end; low = high) {
+        high = smaller((low / last.ranks + 1) * last.ranks, (low / node_ranks + 1) * node_ranks);
+        dt_fraction from = {low, all}, to = {high, all};
+        size_t floats = dt_split_layout_between(network, &parameters, from, to).floats;
+        bytes += slices_bytes(floats, nodes, rank / node_ranks, roots);
+    }
+    return bytes;
+}
+
+double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch, int ranks, int node_ranks,
+                     int rank) {
     parts floats = parts_of(network);
+    group all = {0, ranks, ranks}, node = node_of(ranks, node_ranks, rank);
+    bool by_node = kind == DT_STRATEGY_HYBRID_NODE && node.ranks < ranks;
     if (ranks == 1)
         return 0.0;
-    if (kind != DT_STRATEGY_HYBRID)
+    if (kind == DT_STRATEGY_ALLREDUCE || kind == DT_STRATEGY_SHARDED)
         return exchange_bytes(floats.front + floats.split + floats.back, batch, ranks, rank);
-    return exchange_bytes(floats.front, batch, ranks, rank) +
-           exchange_bytes(floats.back, batch, ranks, rank) + activation_bytes(network, batch, ranks, rank);
+    double rest =
+        exchange_bytes(floats.front, batch, ranks, rank) + exchange_bytes(floats.back, batch, ranks, rank);
+    if (!by_node)
+        return rest + activation_bytes(network, batch, all, rank);
+    return rest + activation_bytes(network, batch, node, rank - node.first) +
+           column_bytes(network, batch, ranks, node_ranks, rank);
 }
 
 double dt_plan_one_rank(const dt_plan_setup *setup, const dt_plan_times *times) {
@@ -137,28 +180,46 @@ static double remainder_of(double time, double hidden_behind, double last) {
 static double largest_bytes(dt_strategy_kind kind, const dt_plan_setup *setup) {
     double largest = 0.0;
     for (int rank = 0; rank < setup->ranks; rank++)
-        largest = fmax(largest, dt_plan_bytes(kind, setup->network, setup->batch, setup->ranks, rank));
+        largest = fmax(largest, dt_plan_bytes(kind, setup->network, setup->batch, setup->ranks,
+                                              setup->node_ranks, rank));
     return largest;
 }
 
-static double largest_activation_bytes(const dt_plan_setup *setup) {
+/* Of the group that is the first ranks, and of its largest. */
+static double largest_activation_bytes(const dt_plan_setup *setup, int group_ranks) {
+    double largest = 0.0;
+    for (int rank = 0; rank < group_ranks; rank++)
+        largest = fmax(largest, activation_bytes(setup->network, setup->batch,
+                                                 (group){0, group_ranks, setup->ranks}, rank));
+    return largest;
+}
+
+static double largest_column_bytes(const dt_plan_setup *setup) {
     double largest = 0.0;
     for (int rank = 0; rank < setup->ranks; rank++)
-        largest = fmax(largest, activation_bytes(setup->network, setup->batch, setup->ranks, rank));
+        largest =
+            fmax(largest, column_bytes(setup->network, setup->batch, setup->ranks, setup->node_ranks, rank));
     return largest;
 }
 
-/* Gradients on their way during the backward pass, and with `apart` the weights during the next forward
- * pass. */
-static double exposed_exchange(const dt_plan_setup *setup, const dt_plan_times *times, double bytes,
-                               double floats, bool apart) {
-    double pieces = ceil(floats / DT_PIECE_FLOATS), messages = 2.0 * pieces * (setup->ranks - 1);
-    sending time = send_time(setup, times, bytes, messages);
+/* What remains of two transfers on their way during the backward pass and, with `apart`, the second of them
+ * during the next forward pass. */
+static double exposed_sending(const dt_plan_times *times, sending time, double pieces, bool apart) {
     double last = time.across / (2.0 * pieces);
     if (!apart)
         return time.within + remainder_of(time.across, times->conv_backward, 2.0 * last);
     return time.within + remainder_of(time.across / 2.0, times->conv_backward, last) +
            remainder_of(time.across / 2.0, times->conv_forward, last);
+}
+
+static double pieces_of(double floats) {
+    return ceil(floats / DT_PIECE_FLOATS);
+}
+
+/* Gradients, and sums or weights, of so many floats that all ranks share. */
+static sending exchange_time(const dt_plan_setup *setup, const dt_plan_times *times, double bytes,
+                             double floats) {
+    return send_time(setup, times, bytes, 2.0 * pieces_of(floats) * (setup->ranks - 1));
 }
 
 static void predict_whole(dt_plan_row *row, const dt_plan_setup *setup, const dt_plan_times *times,
@@ -168,25 +229,65 @@ static void predict_whole(dt_plan_row *row, const dt_plan_setup *setup, const dt
     row->compute += times->dense_forward + times->dense_backward;
     row->compute +=
         times->add * all / setup->ranks * (total_roots(dt_leaves_count(setup->batch), setup->ranks) - 1);
-    row->exposed += exposed_exchange(setup, times, row->bytes, all, sharded);
+    sending time = exchange_time(setup, times, row->bytes, all);
+    row->exposed += exposed_sending(times, time, pieces_of(all), sharded);
     row->optimizer = times->adam * all / (sharded ? setup->ranks : 1);
 }
 
 static void predict_split(dt_plan_row *row, const dt_plan_setup *setup, const dt_plan_times *times,
                           parts floats) {
-    double rest = (double)(floats.front + floats.back), travelling = largest_activation_bytes(setup);
+    double rest = (double)(floats.front + floats.back),
+           travelling = largest_activation_bytes(setup, setup->ranks);
     sending activations = send_time(setup, times, travelling, 6.0 * (setup->ranks - 1));
     row->compute += times->split_forward + times->split_backward;
     row->compute +=
         times->add * rest / setup->ranks * (total_roots(dt_leaves_count(setup->batch), setup->ranks) - 1);
     row->exposed += activations.within + activations.across;
-    row->exposed += exposed_exchange(setup, times, fmax(row->bytes - travelling, 0.0), rest, true);
+    sending time = exchange_time(setup, times, fmax(row->bytes - travelling, 0.0), rest);
+    row->exposed += exposed_sending(times, time, pieces_of(rest), true);
     row->optimizer = times->split_update + times->adam * rest / setup->ranks;
 }
 
+/* The time of dense layers split over `group_ranks` of the ranks: they make the same products whatever the
+ * group, but read, and write gradients of, as large a part of the weights as it has ranks. `whole` is the
+ * time for a group of one rank, `split` for all ranks. */
+static double split_time(double whole, double split, int ranks, int group_ranks) {
+    double weights = (whole - split) / (1.0 - 1.0 / ranks);
+    return fmax(whole - weights * (1.0 - 1.0 / group_ranks), 0.0);
+}
+
+static void predict_split_by_node(dt_plan_row *row, const dt_plan_setup *setup, const dt_plan_times *times,
+                                  parts floats) {
+    int ranks = setup->ranks, near = setup->node_ranks, leaves = dt_leaves_count(setup->batch);
+    double rest = (double)(floats.front + floats.back), travelling = largest_activation_bytes(setup, near);
+    double columns = (double)floats.split / near, crossing = largest_column_bytes(setup);
+    double nodes = ceil((double)ranks / near), total = 0.0;
+    /* Of the fused update what is not Adam: the gradients, here stored. */
+    double gradients = fmax(times->split_update - times->adam * (double)floats.split / ranks, 0.0);
+    for (int rank = 0; rank < ranks; rank += near)
+        total += roots_of_group(leaves, node_of(ranks, near, rank));
+    row->compute += split_time(times->dense_forward, times->split_forward, ranks, near) +
+                    split_time(times->dense_backward, times->split_backward + gradients, ranks, near);
+    row->compute +=
+        times->add * (rest / ranks * (total_roots(leaves, ranks) - 1) + columns / nodes * (total - 1));
+    row->exposed +=
+        travelling / times->within.bandwidth + (near > 1 ? 6.0 * (near - 1) * times->within.latency : 0.0);
+    sending time = exchange_time(setup, times, fmax(row->bytes - travelling - crossing, 0.0), rest);
+    time.across +=
+        crossing / times->across.bandwidth + 2.0 * pieces_of(columns) * (nodes - 1) * times->across.latency;
+    row->exposed += exposed_sending(times, time, pieces_of(rest) + pieces_of(columns), true);
+    row->optimizer = times->adam * (columns / nodes + rest / ranks);
+}
+
+bool dt_plan_is_grid(const dt_plan_setup *setup) {
+    return setup->node_ranks > 1 && setup->node_ranks < setup->ranks;
+}
+
 dt_plan_row dt_plan_predict(dt_strategy_kind kind, const dt_plan_setup *setup, const dt_plan_times *times) {
-    dt_status refusal = dt_strategy_check(kind, setup->network, setup->ranks);
+    dt_status refusal = dt_strategy_check(kind, setup->network, setup->ranks, setup->node_ranks);
     dt_plan_row row = {.kind = kind, .possible = !dt_failed(&refusal)};
+    if (kind == DT_STRATEGY_HYBRID_NODE && !dt_plan_is_grid(setup))
+        row.possible = false;
     parts floats = parts_of(setup->network);
     if (!row.possible)
         return row;
@@ -203,6 +304,8 @@ dt_plan_row dt_plan_predict(dt_strategy_kind kind, const dt_plan_setup *setup, c
     row.exposed = statistics_time(setup, times);
     if (kind == DT_STRATEGY_HYBRID)
         predict_split(&row, setup, times, floats);
+    else if (kind == DT_STRATEGY_HYBRID_NODE)
+        predict_split_by_node(&row, setup, times, floats);
     else
         predict_whole(&row, setup, times, floats);
     row.step = row.compute + row.exposed + row.optimizer;

@@ -24,7 +24,7 @@ void dt_replica_release(dt_replica *replica) {
 void dt_replica_update(dt_replica *replica, dt_adam_step step) {
     size_t begin = replica->range.begin;
     if (replica->range.count > 0)
-        dt_adam_update(replica->kernels, step, replica->range.count, replica->gradients + begin,
+        dt_adam_update(replica->kernels, step, replica->range.count, replica->gradients,
                        replica->weights + begin, moments_of(replica, false), moments_of(replica, true));
 }
 

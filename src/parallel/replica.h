@@ -15,7 +15,7 @@ typedef struct dt_replica {
     dt_kernels *kernels;
     dt_range range;         /* of the slabs of parameters */
     float *weights;         /* the slab */
-    const float *gradients; /* the slab */
+    const float *gradients; /* of the range */
     dt_slab moments;        /* m, then v, of the range */
 } dt_replica;
 

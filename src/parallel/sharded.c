@@ -58,7 +58,7 @@ static dt_status sharded_create(const dt_strategy_config *config, const dt_cut *
     dt_status status;
     DT_TRY_CLEANUP(status, dt_shards_create(&shards, &self->shards));
     DT_TRY_CLEANUP(status, dt_replica_create(config->comm, config->kernels, rest, shards.weights,
-                                             shards.gradients, &self->replica));
+                                             shards.gradients + summed, &self->replica));
     *state = self;
     return status;
 cleanup:
@@ -140,8 +140,7 @@ static void sharded_restore(void *state, const float *m, const float *v) {
     dt_replica_restore(&self->replica, m, v);
 }
 
-const dt_strategy_ops dt_sharded_ops = {.name = "sharded",
-                                        .create = sharded_create,
+const dt_strategy_ops dt_sharded_ops = {.create = sharded_create,
                                         .destroy = sharded_destroy,
                                         .begin = sharded_begin,
                                         .weights_needed = sharded_weights_needed,

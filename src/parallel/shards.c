@@ -30,7 +30,7 @@ static dt_status open_exchanges(dt_shards *shards) {
     dt_reduction_config sum = {.comm = config->comm,
                                .kernels = config->kernels,
                                .cut = config->cut,
-                               .base = config->gradients + config->range.begin,
+                               .base = config->gradients,
                                .stride = config->stride,
                                .floats = config->range.count,
                                .piece_floats = config->piece_floats,
@@ -100,7 +100,7 @@ static dt_range inside(const dt_shards *shards, dt_range range) {
 }
 
 bool dt_shards_are_finite(dt_shards *shards, dt_range range) {
-    const float *gradients = shards->config.gradients + shards->config.range.begin;
+    const float *gradients = shards->config.gradients;
     dt_range wanted = inside(shards, range);
     for (int piece = 0; piece < shards->pieces; piece++) {
         dt_range part = dt_range_meet(own_slice(shards, piece), wanted);
@@ -119,7 +119,7 @@ static float *moments_at(const dt_shards *shards, size_t place, bool second) {
 void dt_shards_update(dt_shards *shards, dt_adam_step step) {
     const dt_shards_config *config = &shards->config;
     float *weights = config->weights + config->range.begin;
-    const float *gradients = config->gradients + config->range.begin;
+    const float *gradients = config->gradients;
     size_t place = shards->own_floats;
     dt_spread_wait(shards->spread, (dt_range){0, 0});
     for (int piece = shards->pieces - 1; piece >= 0; piece--) {
@@ -140,23 +140,19 @@ void dt_shards_wait(dt_shards *shards, dt_range range) {
 }
 
 /* Moments of one piece between this rank and rank 0, whose slabs are m and v. */
-static void exchange_piece(dt_shards *shards, int piece, size_t place, float *const slabs[2], bool collect) {
+static void exchange_piece(dt_shards *shards, int piece, float *moments, float *whole, bool collect) {
     dt_range mine = own_slice(shards, piece);
-    for (int which = 0; which < 2; which++) {
-        int tag = DT_TAG_STATE + which;
-        if (shards->rank != 0) {
-            float *own = moments_at(shards, place, which);
-            if (mine.count > 0 && collect)
-                dt_transfers_send(shards->state, 0, tag, own, mine.count);
-            else if (mine.count > 0)
-                dt_transfers_receive(shards->state, 0, tag, own, mine.count);
-            continue;
-        }
-        float *slab = slabs[which] + shards->config.range.begin;
-        float *to = collect ? slab + mine.begin : moments_at(shards, place, which);
-        const float *from = collect ? moments_at(shards, place, which) : slab + mine.begin;
+    int tag = DT_TAG_STATE;
+    if (shards->rank != 0) {
+        if (mine.count > 0 && collect)
+            dt_transfers_send(shards->state, 0, tag, moments, mine.count);
+        else if (mine.count > 0)
+            dt_transfers_receive(shards->state, 0, tag, moments, mine.count);
+    } else {
+        float *slab = whole + shards->config.range.begin;
         if (mine.count > 0)
-            memcpy(to, from, mine.count * sizeof(float));
+            memcpy(collect ? slab + mine.begin : moments, collect ? moments : slab + mine.begin,
+                   mine.count * sizeof(float));
         for (int peer = 1; peer < shards->slices.ranks; peer++) {
             dt_range theirs = dt_slices_of(&shards->slices, piece, peer);
             if (theirs.count > 0 && collect)
@@ -168,19 +164,29 @@ static void exchange_piece(dt_shards *shards, int piece, size_t place, float *co
     dt_transfers_wait(shards->state);
 }
 
-static void exchange_moments(dt_shards *shards, float *const slabs[2], bool collect) {
+static void exchange_moments(dt_shards *shards, bool second, float *whole, bool collect) {
     size_t place = 0;
     for (int piece = 0; piece < shards->pieces; piece++) {
-        exchange_piece(shards, piece, place, slabs, collect);
+        exchange_piece(shards, piece, moments_at(shards, place, second), whole, collect);
         place += own_slice(shards, piece).count;
     }
 }
 
+void dt_shards_collect_moment(dt_shards *shards, bool second, float *slab) {
+    exchange_moments(shards, second, slab, true);
+}
+
+void dt_shards_restore_moment(dt_shards *shards, bool second, const float *slab) {
+    /* Nothing is written through it in this direction. */
+    exchange_moments(shards, second, (float *)(uintptr_t)slab, false);
+}
+
 void dt_shards_collect(dt_shards *shards, float *m, float *v) {
-    exchange_moments(shards, (float *const[2]){m, v}, true);
+    dt_shards_collect_moment(shards, false, m);
+    dt_shards_collect_moment(shards, true, v);
 }
 
 void dt_shards_restore(dt_shards *shards, const float *m, const float *v) {
-    /* Nothing is written through them in this direction. */
-    exchange_moments(shards, (float *const[2]){(float *)(uintptr_t)m, (float *)(uintptr_t)v}, false);
+    dt_shards_restore_moment(shards, false, m);
+    dt_shards_restore_moment(shards, true, v);
 }

@@ -17,8 +17,8 @@ typedef struct dt_shards_config {
     const dt_cut *cut;    /* borrowed: set before each begin */
     dt_range range;       /* of the slabs of parameters */
     float *weights;       /* the slab, complete on every rank before the first step */
-    float *gradients;     /* root 0's slab */
-    size_t stride;        /* floats from one root's slab to the next */
+    float *gradients;     /* root 0's values of the range */
+    size_t stride;        /* floats from one root's values to the next */
     size_t piece_floats;  /* a multiple of DT_ALIGNMENT_FLOATS */
     int number;           /* 0 or 1: tells ranges apart that travel at the same time */
     bool store_gradients; /* every rank shall have the whole sum */
@@ -50,5 +50,9 @@ void dt_shards_wait(dt_shards *shards, dt_range range);
 /* Moments to rank 0's slabs m and v, and from there (NULL on the other ranks). */
 void dt_shards_collect(dt_shards *shards, float *m, float *v);
 void dt_shards_restore(dt_shards *shards, const float *m, const float *v);
+
+/* The same for m alone, or the second, v; rank 0 of the communicator takes part like the others. */
+void dt_shards_collect_moment(dt_shards *shards, bool second, float *slab);
+void dt_shards_restore_moment(dt_shards *shards, bool second, const float *slab);
 
 #endif

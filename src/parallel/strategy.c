@@ -9,6 +9,7 @@
 
 #include "dtrain/hash.h"
 #include "parallel/cut.h"
+#include "parallel/grid.h"
 #include "parallel/statistics.h"
 #include "parallel/strategy_ops.h"
 
@@ -20,15 +21,22 @@ struct dt_strategy {
     dt_exchange exchange;
     dt_cut cut;
     dt_statistics statistics;
+    int columns;      /* shared ones, that are compared */
     uint64_t *hashes; /* [ranks + 1][replicas]: this rank's, then everybody's */
 };
 
 static const dt_strategy_ops *const kinds[] = {[DT_STRATEGY_ALLREDUCE] = &dt_allreduce_ops,
                                                [DT_STRATEGY_SHARDED] = &dt_sharded_ops,
-                                               [DT_STRATEGY_HYBRID] = &dt_hybrid_ops};
+                                               [DT_STRATEGY_HYBRID] = &dt_hybrid_ops,
+                                               [DT_STRATEGY_HYBRID_NODE] = &dt_hybrid_ops};
 
 const char *dt_strategy_name(dt_strategy_kind kind) {
-    return kind == DT_STRATEGY_AUTO ? "auto" : kinds[kind]->name;
+    static const char *const names[] = {[DT_STRATEGY_ALLREDUCE] = "allreduce",
+                                        [DT_STRATEGY_SHARDED] = "sharded",
+                                        [DT_STRATEGY_HYBRID] = "hybrid",
+                                        [DT_STRATEGY_HYBRID_NODE] = "hybrid-node",
+                                        [DT_STRATEGY_AUTO] = "auto"};
+    return names[kind];
 }
 
 dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step) {
@@ -41,25 +49,39 @@ dt_adam_step dt_strategy_adam_step(const dt_adam_config *adam, int64_t step) {
                           .epsilon = (float)adam->epsilon};
 }
 
-dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks) {
+dt_status dt_strategy_check(dt_strategy_kind kind, const dt_network *network, int ranks, int node_ranks) {
     int most = dt_split_most_ranks(network);
-    if (kind != DT_STRATEGY_HYBRID || ranks <= most)
-        return dt_ok();
-    return dt_fail(DT_USAGE,
-                   "--strategy hybrid splits the hidden dense layers by columns, in %d blocks at this width: "
-                   "too few for %d ranks; use at most %d ranks, a larger --width or another strategy",
-                   most, ranks, most);
+    if (kind == DT_STRATEGY_HYBRID && ranks > most)
+        return dt_fail(
+            DT_USAGE,
+            "--strategy hybrid splits the hidden dense layers by columns, in %d blocks at this "
+            "width: too few for %d ranks; use at most %d ranks, a larger --width or another strategy",
+            most, ranks, most);
+    if (kind == DT_STRATEGY_HYBRID_NODE && node_ranks > most && ranks > 1)
+        return dt_fail(
+            DT_USAGE,
+            "--grid node splits the hidden dense layers by columns over the ranks of a node, in %d "
+            "blocks at this width: too few for %d ranks; use at most %d ranks a node, a larger "
+            "--width or another strategy",
+            most, node_ranks, most);
+    return dt_ok();
 }
 
 dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch) {
     int ranks = dt_comm_size(comm);
-    if (kind != DT_STRATEGY_HYBRID || ranks == 1)
-        return (dt_split){0};
-    return (dt_split){ranks, dt_comm_rank(comm), batch};
+    if (ranks > 1 && kind == DT_STRATEGY_HYBRID_NODE)
+        return dt_grid_split(comm, batch);
+    if (ranks > 1 && kind == DT_STRATEGY_HYBRID)
+        return (dt_split){.ranks = ranks, .rank = dt_comm_rank(comm), .batch = batch};
+    return (dt_split){0};
+}
+
+int dt_strategy_node_ranks(const dt_comm *comm) {
+    return dt_grid_largest_node(comm);
 }
 
 int dt_strategy_roots(int batch, int ranks) {
-    return dt_cut_find_bounds(batch, ranks, 0).roots;
+    return dt_cut_find_bounds(batch, (dt_cut_parts){.count = ranks}, 0).roots;
 }
 
 static void exchange_combine(void *context, const double *partials, int width, double *sums) {
@@ -88,42 +110,63 @@ static void exchange_progress(void *context) {
     strategy->ops->progress(strategy->state);
 }
 
-/* Tensors that are compared over ranks: learnt ones, then moving statistics. */
+/* What is compared over ranks: shared columns, then learnt tensors, then moving statistics. */
 static int replica_count(const dt_strategy *strategy) {
     const dt_parameters *parameters = dt_model_parameters(strategy->model);
-    return parameters->count + parameters->state_count;
+    return strategy->columns + parameters->count + parameters->state_count;
 }
 
 dt_status dt_strategy_create(const dt_strategy_config *config, dt_strategy **strategy) {
     return dt_strategy_create_pieces(config, DT_PIECE_FLOATS, strategy);
 }
 
+/* What all strategies need; the state and the hashes are still missing. */
+static dt_status open_common(dt_strategy *strategy, const dt_strategy_config *config) {
+    int ranks = dt_comm_size(config->comm), place = dt_comm_rank(config->comm);
+    if (config->kind == DT_STRATEGY_HYBRID_NODE)
+        place = dt_grid_position(config->comm);
+    strategy->comm = config->comm;
+    strategy->model = config->model;
+    strategy->exchange = (dt_exchange){.context = strategy,
+                                       .combine = exchange_combine,
+                                       .weights_needed = exchange_weights_needed,
+                                       .gradient_ready = exchange_gradient_ready,
+                                       .progress = exchange_progress,
+                                       .reshape = exchange_reshape,
+                                       .defers_dense = dt_strategy_defers_dense(config)};
+    DT_TRY(dt_cut_create(config->batch, ranks, place, &strategy->cut));
+    return dt_statistics_create(config->comm, dt_model_network(config->model), config->batch,
+                                &strategy->statistics);
+}
+
+static dt_status open_hashes(dt_strategy *strategy) {
+    size_t rows = (size_t)dt_comm_size(strategy->comm) + 1;
+    if (strategy->ops->shared_columns)
+        strategy->columns = strategy->ops->shared_columns(strategy->state);
+    strategy->hashes = calloc(rows * (size_t)replica_count(strategy), sizeof *strategy->hashes);
+    return strategy->hashes ? dt_ok() : dt_fail(DT_MEMORY, "no memory to compare %zu replicas", rows - 1);
+}
+
 dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t piece_floats,
                                     dt_strategy **strategy) {
     dt_strategy *created = calloc(1, sizeof *created);
+    dt_status status = dt_ok();
     *strategy = NULL;
     if (!created)
-        return dt_fail(DT_MEMORY, "no memory for the %s strategy", dt_strategy_name(config->kind));
+        status = dt_fail(DT_MEMORY, "no memory for the %s strategy", dt_strategy_name(config->kind));
+    else
+        status = open_common(created, config);
+    status = dt_comm_agree(config->comm, status);
+    if (!created || dt_failed(&status))
+        goto cleanup;
     /* One rank has nothing to share. */
-    created->ops = dt_comm_size(config->comm) == 1 ? &dt_allreduce_ops : kinds[config->kind];
-    created->comm = config->comm;
-    created->model = config->model;
-    created->exchange = (dt_exchange){.context = created,
-                                      .combine = exchange_combine,
-                                      .weights_needed = exchange_weights_needed,
-                                      .gradient_ready = exchange_gradient_ready,
-                                      .progress = exchange_progress,
-                                      .reshape = exchange_reshape,
-                                      .defers_dense = dt_strategy_defers_dense(config)};
-    int ranks = dt_comm_size(config->comm), rank = dt_comm_rank(config->comm);
-    const dt_network *network = dt_model_network(config->model);
-    dt_status status;
-    DT_TRY_CLEANUP(status, dt_cut_create(config->batch, ranks, rank, &created->cut));
-    DT_TRY_CLEANUP(status, dt_statistics_create(config->comm, network, config->batch, &created->statistics));
-    created->hashes = calloc((size_t)(ranks + 1) * (size_t)replica_count(created), sizeof *created->hashes);
-    if (!created->hashes)
-        DT_TRY_CLEANUP(status, dt_fail(DT_MEMORY, "no memory to compare %d replicas", ranks));
-    DT_TRY_CLEANUP(status, created->ops->create(config, &created->cut, piece_floats, &created->state));
+    const dt_strategy_ops *ops = dt_comm_size(config->comm) == 1 ? &dt_allreduce_ops : kinds[config->kind];
+    status = ops->create(config, &created->cut, piece_floats, &created->state);
+    if (!dt_failed(&status)) {
+        created->ops = ops;
+        status = open_hashes(created);
+    }
+    DT_TRY_CLEANUP(status, dt_comm_agree(config->comm, status));
     *strategy = created;
     return status;
 cleanup:
@@ -134,7 +177,8 @@ cleanup:
 void dt_strategy_destroy(dt_strategy *strategy) {
     if (!strategy)
         return;
-    strategy->ops->destroy(strategy->state);
+    if (strategy->ops)
+        strategy->ops->destroy(strategy->state);
     dt_statistics_release(&strategy->statistics);
     dt_cut_release(&strategy->cut);
     free(strategy->hashes);
@@ -168,25 +212,38 @@ void dt_strategy_gather(dt_strategy *strategy) {
         strategy->ops->gather(strategy->state);
 }
 
-static uint64_t hash_replica(dt_strategy *strategy, int number) {
-    const dt_parameters *parameters = dt_model_parameters(strategy->model);
-    if (number >= parameters->count) {
-        const dt_tensor *row = &parameters->states[number - parameters->count];
-        return dt_hash(0, dt_model_states(strategy->model) + row->offset, row->count * sizeof(float));
-    }
-    const dt_tensor *row = &parameters->tensors[number];
-    uint64_t hash = dt_hash(0, dt_model_weights(strategy->model) + row->offset, row->count * sizeof(float));
-    return strategy->ops->hash_moments(strategy->state, number, hash);
+/* The tensor that replica `number` belongs to, counted over learnt ones and moving statistics. */
+static int replica_tensor(dt_strategy *strategy, int number) {
+    int tensor = number - strategy->columns;
+    if (number < strategy->columns)
+        (void)strategy->ops->hash_column(strategy->state, number, &tensor);
+    return tensor;
 }
 
-/* The hash of tensor `number` that most ranks have; of two with as many, the lower rank's. */
+/* 0: this rank does not hold it. */
+static uint64_t hash_replica(dt_strategy *strategy, int number) {
+    const dt_parameters *parameters = dt_model_parameters(strategy->model);
+    int tensor;
+    if (number < strategy->columns)
+        return strategy->ops->hash_column(strategy->state, number, &tensor);
+    tensor = number - strategy->columns;
+    if (tensor >= parameters->count) {
+        const dt_tensor *row = &parameters->states[tensor - parameters->count];
+        return dt_hash(0, dt_model_states(strategy->model) + row->offset, row->count * sizeof(float));
+    }
+    const dt_tensor *row = &parameters->tensors[tensor];
+    uint64_t hash = dt_hash(0, dt_model_weights(strategy->model) + row->offset, row->count * sizeof(float));
+    return strategy->ops->hash_moments(strategy->state, tensor, hash);
+}
+
+/* The hash of replica `number` that most of its holders have; of two with as many, the lower rank's. */
 static uint64_t common_hash(const uint64_t *all, int ranks, int replicas, int number) {
     int best = 0, most = 0;
     for (int rank = 0; rank < ranks; rank++) {
         int alike = 0;
         for (int other = 0; other < ranks; other++)
             alike += all[rank * replicas + number] == all[other * replicas + number];
-        if (alike > most) {
+        if (all[rank * replicas + number] != 0 && alike > most) {
             most = alike;
             best = rank;
         }
@@ -194,10 +251,24 @@ static uint64_t common_hash(const uint64_t *all, int ranks, int replicas, int nu
     return all[best * replicas + number];
 }
 
-static const char *replica_name(const dt_strategy *strategy, int number) {
+/* The first replica that some holder has otherwise than most: -1 if there is none. Of a column that differs
+ * its holder is known; the whole tensors of its group, gathered from it, differ all. */
+static int first_difference(const uint64_t *all, int ranks, int replicas) {
+    for (int number = 0; number < replicas; number++) {
+        uint64_t common = common_hash(all, ranks, replicas, number);
+        for (int rank = 0; rank < ranks; rank++) {
+            uint64_t hash = all[rank * replicas + number];
+            if (hash != 0 && hash != common)
+                return number;
+        }
+    }
+    return -1;
+}
+
+static const char *tensor_name(const dt_strategy *strategy, int tensor) {
     const dt_parameters *parameters = dt_model_parameters(strategy->model);
-    return number < parameters->count ? parameters->tensors[number].name
-                                      : parameters->states[number - parameters->count].name;
+    return tensor < parameters->count ? parameters->tensors[tensor].name
+                                      : parameters->states[tensor - parameters->count].name;
 }
 
 dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step) {
@@ -210,12 +281,12 @@ dt_status dt_strategy_check_replicas(dt_strategy *strategy, int64_t step) {
     for (int i = 0; i < replicas; i++)
         mine[i] = hash_replica(strategy, i);
     dt_comm_allgather(strategy->comm, mine, (size_t)replicas * sizeof *mine, all);
-    for (int i = 0; i < replicas && !dt_failed(&status); i++)
-        if (mine[i] != common_hash(all, ranks, replicas, i))
-            status = dt_fail(DT_MACHINE,
-                             "after step %lld its %s (weights or Adam's moments) is not what the other ranks "
-                             "have: memory or a processor of this host may be at fault",
-                             (long long)step, replica_name(strategy, i));
+    int number = first_difference(all, ranks, replicas);
+    if (number >= 0 && mine[number] != 0 && mine[number] != common_hash(all, ranks, replicas, number))
+        status = dt_fail(DT_MACHINE,
+                         "after step %lld its %s (weights or Adam's moments) is not what the other ranks "
+                         "have: memory or a processor of this host may be at fault",
+                         (long long)step, tensor_name(strategy, replica_tensor(strategy, number)));
     return dt_comm_agree(strategy->comm, status);
 }
 

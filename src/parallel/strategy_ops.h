@@ -8,8 +8,8 @@
 #include "parallel/cut.h"
 
 typedef struct dt_strategy_ops {
-    const char *name;
-    /* `cut` stands for the life of the strategy and is set anew before each begin. */
+    /* `cut` stands for the life of the strategy and is set anew before each begin. Collective for the hybrid
+     * strategies, which agree on errors; local for the others. */
     dt_status (*create)(const dt_strategy_config *config, const dt_cut *cut, size_t piece_floats,
                         void **state);
     void (*destroy)(void *state); /* takes NULL */
@@ -24,6 +24,10 @@ typedef struct dt_strategy_ops {
     void (*gather)(void *state); /* NULL: always complete */
     /* A hash of the moments of a tensor, continued from `hash`, if every rank has all of them. */
     uint64_t (*hash_moments)(void *state, int tensor, uint64_t hash);
+    /* Columns that some ranks hold and others do not: how many there are (NULL: none), and of one of them the
+     * hash, 0 where it is not held, and the tensor that it belongs to. After a gather. Local. */
+    int (*shared_columns)(void *state);
+    uint64_t (*hash_column)(void *state, int number, int *tensor);
     /* Moments as in strategy.h's image. Weights and moving statistics are whole then on every rank. */
     void (*collect)(void *state, float *m, float *v);
     void (*restore)(void *state, const float *m, const float *v);

@@ -11,8 +11,19 @@
 #include "dtrain/timer.h"
 #include "parallel/measurement.h"
 
-dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup, double link_gbits,
-                              double link_us, dt_planning *planning) {
+/* Whether a kind is among those that the options leave to choose from. A grid over the ranks of nodes is a
+ * choice of its own where there are several of each. */
+static bool is_open(dt_strategy_kind kind, const dt_plan_setup *setup, const dt_options *options) {
+    if (kind == DT_STRATEGY_HYBRID_NODE)
+        return options->grid != DT_GRID_ALL && dt_plan_is_grid(setup);
+    if (kind == DT_STRATEGY_HYBRID)
+        return options->grid != DT_GRID_NODE || !dt_plan_is_grid(setup);
+    return options->strategy != DT_STRATEGY_HYBRID;
+}
+
+dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup,
+                              const dt_options *options, dt_planning *planning) {
+    double link_gbits = options->link_gbits, link_us = options->link_us;
     double start = dt_timer_now();
     *planning = (dt_planning){.setup = setup};
     DT_TRY(dt_measurement_run(comm, kernels, &setup, &planning->times));
@@ -26,7 +37,9 @@ dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup 
     if (link_us > 0.0)
         planning->times.across.latency = link_us * 1e-6;
     for (int kind = 0; kind < DT_STRATEGIES; kind++)
-        planning->rows[planning->count++] = dt_plan_predict((dt_strategy_kind)kind, &setup, &planning->times);
+        if (is_open((dt_strategy_kind)kind, &setup, options))
+            planning->rows[planning->count++] =
+                dt_plan_predict((dt_strategy_kind)kind, &setup, &planning->times);
     planning->seconds = dt_timer_now() - start;
     return dt_ok();
 }
@@ -45,14 +58,14 @@ void dt_planning_print(const dt_planning *planning) {
         print_link("inside a node", planning->times.within);
     if (setup->ranks > setup->node_ranks)
         print_link("between nodes", planning->times.across);
-    dt_log_note("  %-10s %9s %9s %9s %9s %9s %9s", "strategy", "compute", "exposed", "optimizer", "step",
+    dt_log_note("  %-11s %9s %9s %9s %9s %9s %9s", "strategy", "compute", "exposed", "optimizer", "step",
                 "speed-up", "sent");
     for (int i = 0; i < planning->count; i++) {
         const dt_plan_row *row = &planning->rows[i];
         if (!row->possible)
-            dt_log_note("  %-10s too many ranks for its columns", dt_strategy_name(row->kind));
+            dt_log_note("  %-11s too many ranks for its columns", dt_strategy_name(row->kind));
         else
-            dt_log_note("  %-10s %6.1f ms %6.1f ms %6.1f ms %6.1f ms %9.2f %6.1f MB%s",
+            dt_log_note("  %-11s %6.1f ms %6.1f ms %6.1f ms %6.1f ms %9.2f %6.1f MB%s",
                         dt_strategy_name(row->kind), 1e3 * row->compute, 1e3 * row->exposed,
                         1e3 * row->optimizer, 1e3 * row->step, row->speedup, row->bytes / 1e6,
                         row->kind == best ? "  <- fastest" : "");
@@ -63,13 +76,19 @@ dt_status dt_planning_resolve(dt_comm *comm, dt_kernels *kernels, const dt_optio
                               const dt_network *network, dt_planning *planning, dt_strategy_kind *kind) {
     int ranks = dt_comm_size(comm);
     *planning = (dt_planning){0};
+    dt_plan_setup setup = {network, options->batch, ranks, dt_strategy_node_ranks(comm)};
     *kind = options->strategy == DT_STRATEGY_AUTO ? DT_STRATEGY_ALLREDUCE : options->strategy;
-    if (options->strategy != DT_STRATEGY_AUTO || ranks == 1)
-        return dt_strategy_check(*kind, network, ranks);
-    double node_ranks = dt_comm_node_size(comm);
-    dt_comm_max_f64(comm, &node_ranks, 1);
-    dt_plan_setup setup = {network, options->batch, ranks, (int)node_ranks};
-    DT_TRY(dt_planning_measure(comm, kernels, setup, 0.0, 0.0, planning));
+    bool hybrid = options->strategy == DT_STRATEGY_HYBRID;
+    if (hybrid && options->grid == DT_GRID_NODE && dt_comm_nodes(comm) > 1)
+        *kind = DT_STRATEGY_HYBRID_NODE;
+    bool open = options->strategy == DT_STRATEGY_AUTO ||
+                (hybrid && options->grid == DT_GRID_AUTO && dt_plan_is_grid(&setup));
+    if (!open || ranks == 1)
+        return dt_strategy_check(*kind, network, ranks, setup.node_ranks);
+    /* Nothing is left to choose where columns do not even suffice for a node. */
+    if (hybrid)
+        DT_TRY(dt_strategy_check(DT_STRATEGY_HYBRID_NODE, network, ranks, setup.node_ranks));
+    DT_TRY(dt_planning_measure(comm, kernels, setup, options, planning));
     *kind = dt_plan_choose(planning->rows, planning->count);
     /* Every rank has the same times but for rounding of its own; one decides. */
     dt_comm_broadcast(comm, kind, sizeof *kind, 0);
@@ -119,7 +138,7 @@ static dt_status plan_all(const dt_options *options, dt_comm *comm, dt_kernels *
     for (int ranks = next_number(&list); ranks > 0; ranks = next_number(&list)) {
         dt_plan_setup setup = {&network, options->batch, ranks, ranks_of_node(options, comm, ranks)};
         dt_planning planning;
-        DT_TRY(dt_planning_measure(comm, kernels, setup, options->link_gbits, options->link_us, &planning));
+        DT_TRY(dt_planning_measure(comm, kernels, setup, options, &planning));
         dt_planning_print(&planning);
     }
     return dt_ok();

@@ -15,16 +15,18 @@ typedef struct dt_planning {
     double seconds; /* that measuring took */
 } dt_planning;
 
-/* Measures and predicts for a setup. link_gbits and link_us, where above 0, replace what was measured
- * between nodes. Collective. Errors, agreed on: DT_MEMORY. */
-dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup, double link_gbits,
-                              double link_us, dt_planning *planning);
+/* Measures and predicts for a setup the strategies that options->strategy and options->grid leave.
+ * options->link_gbits and options->link_us, where above 0, replace what was measured between nodes.
+ * Collective. Errors, agreed on: DT_MEMORY. */
+dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup,
+                              const dt_options *options, dt_planning *planning);
 
 /* The table, one strategy a line, with the fastest marked. */
 void dt_planning_print(const dt_planning *planning);
 
-/* The strategy of a run: the option's, or for DT_STRATEGY_AUTO on several ranks the fastest that is
- * predicted; the table is printed then. Collective. */
+/* The strategy of a run: the option's; for DT_STRATEGY_AUTO on several ranks, and for hybrid with
+ * DT_GRID_AUTO on several nodes of several ranks, the fastest that is predicted; the table is printed then.
+ * Collective. */
 dt_status dt_planning_resolve(dt_comm *comm, dt_kernels *kernels, const dt_options *options,
                               const dt_network *network, dt_planning *planning, dt_strategy_kind *kind);
 

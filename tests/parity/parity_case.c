@@ -299,7 +299,7 @@ static dt_engine engine_named(const char *name) {
 }
 
 static dt_strategy_kind strategy_named(const char *name) {
-    for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++)
+    for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind < DT_STRATEGY_AUTO; kind++)
         if (strcmp(dt_strategy_name(kind), name) == 0)
             return kind;
     die("unknown strategy", name);
@@ -334,7 +334,7 @@ int main(int argument_count, char **arguments) {
     need(dt_comm_create(&p.comm));
     p.speaks = dt_comm_rank(p.comm) == 0;
     /* Split layers never store their gradients. */
-    run(&p, engine_named(arguments[2]), p.kind != DT_STRATEGY_HYBRID || dt_comm_size(p.comm) == 1);
+    run(&p, engine_named(arguments[2]), p.kind < DT_STRATEGY_HYBRID || dt_comm_size(p.comm) == 1);
     if (dt_comm_size(p.comm) == 1)
         run(&p, engine_named(arguments[2]), false);
     if (p.speaks)

@@ -25,12 +25,16 @@ static dt_plan_times plain_times(double within, double across) {
                            .across = {20e-6, across}};
 }
 
-static double most_bytes(dt_strategy_kind kind, int batch, int ranks) {
+static double most_bytes_on(dt_strategy_kind kind, int batch, int ranks, int node_ranks) {
     dt_network network = full_network();
     double most = 0.0;
     for (int rank = 0; rank < ranks; rank++)
-        most = fmax(most, dt_plan_bytes(kind, &network, batch, ranks, rank));
+        most = fmax(most, dt_plan_bytes(kind, &network, batch, ranks, node_ranks, rank));
     return most;
+}
+
+static double most_bytes(dt_strategy_kind kind, int batch, int ranks) {
+    return most_bytes_on(kind, batch, ranks, ranks);
 }
 
 static void test_bytes_at_full_width(void **state) {
@@ -45,7 +49,7 @@ static void test_bytes_at_full_width(void **state) {
             /* The slices of the last piece may differ by a grain. */
             assert_true(fabs(most_bytes(kind, 64, ranks) - ideal) <= 64.0 * ranks * ranks);
         }
-    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID, &network, 64, 1, 0) == 0.0);
+    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID, &network, 64, 1, 1, 0) == 0.0);
 }
 
 /* What all ranks send together does not depend on how it is counted: roots that are not their owner's, sums
@@ -71,6 +75,8 @@ static void test_slow_links_call_for_hybrid(void **state) {
     assert_true(fabs(rows[DT_STRATEGY_ALLREDUCE].exposed - (117.6e6 / 0.12e9 - 0.08)) < 0.02);
     for (int kind = 0; kind < DT_STRATEGIES; kind++) {
         const dt_plan_row *row = &rows[kind];
+        if (kind == DT_STRATEGY_HYBRID_NODE)
+            continue;
         assert_true(row->possible && row->step > 0.0);
         assert_true(fabs(row->step - row->compute - row->exposed - row->optimizer) < 1e-12);
         assert_true(fabs(row->speedup * row->step - dt_plan_one_rank(&setup, &slow)) < 1e-12);
@@ -114,6 +120,92 @@ static void test_what_cannot_be_is_not_chosen(void **state) {
     assert_int_equal(dt_split_most_ranks(&network), 64);
 }
 
+static dt_plan_row predict(dt_strategy_kind kind, const dt_network *network, dt_plan_setup setup,
+                           double across, double latency) {
+    dt_plan_times times = plain_times(1e10, across);
+    setup.network = network;
+    times.across.latency = latency;
+    return dt_plan_predict(kind, &setup, &times);
+}
+
+/* Two nodes of two ranks: where links are fast, gradients that hide behind convolutions are cheaper than
+ * activations that hide behind nothing; where they are slow, it is their size that counts. */
+static void test_grid_that_fits_the_links(void **state) {
+    (void)state;
+    dt_network network = full_network();
+    dt_plan_setup small = {.batch = 64, .ranks = 4, .node_ranks = 2}, large = small;
+    large.batch = 512;
+    dt_plan_row all = predict(DT_STRATEGY_HYBRID, &network, small, 0.6e9, 20e-6);
+    dt_plan_row node = predict(DT_STRATEGY_HYBRID_NODE, &network, small, 0.6e9, 20e-6);
+    assert_true(all.possible && node.possible);
+    assert_true(node.exposed < all.exposed && node.step < all.step);
+    assert_true(fabs(node.step - node.compute - node.exposed - node.optimizer) < 1e-12);
+    all = predict(DT_STRATEGY_HYBRID, &network, small, 0.06e9, 20e-6);
+    node = predict(DT_STRATEGY_HYBRID_NODE, &network, small, 0.06e9, 20e-6);
+    assert_true(all.step < node.step);
+    /* Activations grow with the batch, gradients do not. */
+    double gradients = most_bytes_on(DT_STRATEGY_HYBRID_NODE, 512, 4, 2),
+           activations = most_bytes_on(DT_STRATEGY_HYBRID, 512, 4, 2);
+    assert_true(gradients - most_bytes_on(DT_STRATEGY_HYBRID_NODE, 64, 4, 2) < activations - all.bytes);
+    all = predict(DT_STRATEGY_HYBRID, &network, large, 0.06e9, 20e-6);
+    node = predict(DT_STRATEGY_HYBRID_NODE, &network, large, 0.06e9, 20e-6);
+    assert_true(node.step < all.step);
+}
+
+/* With links of no cost, the products alone: read between the times for one rank and for all. */
+static void test_grid_computes_between_its_ends(void **state) {
+    (void)state;
+    dt_network network = full_network();
+    dt_plan_times times = plain_times(1e15, 1e15);
+    times.within.latency = times.across.latency = times.add = 0.0;
+    dt_plan_setup setup = {&network, 64, 8, 2};
+    double two = dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &setup, &times).compute;
+    setup.node_ranks = 4;
+    double four = dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &setup, &times).compute;
+    double whole = dt_plan_predict(DT_STRATEGY_SHARDED, &setup, &times).compute;
+    dt_parameters parameters = dt_parameters_layout(&network);
+    size_t begin, end;
+    dt_split_span(&network, &parameters, &begin, &end);
+    double gradients = times.split_update - times.adam * (double)(end - begin) / 8;
+    double shared = dt_plan_predict(DT_STRATEGY_HYBRID, &setup, &times).compute + gradients;
+    assert_true(shared < four && four < two && two < whole);
+}
+
+/* Two nodes of two: half of the split gradients to the other node, as a weight's sum and as a weight; what
+ * all ranks share besides; activations of half of the batch. */
+static void test_bytes_of_a_grid(void **state) {
+    (void)state;
+    dt_network network = full_network();
+    dt_parameters parameters = dt_parameters_layout(&network);
+    size_t begin, end;
+    dt_split_span(&network, &parameters, &begin, &end);
+    double columns = 4.0 * (double)(end - begin) / 2,
+           rest = 4.0 * (double)(parameters.summed_floats - (end - begin));
+    double bytes = most_bytes_on(DT_STRATEGY_HYBRID_NODE, 64, 4, 2);
+    double activations = most_bytes_on(DT_STRATEGY_HYBRID, 32, 2, 2) - rest;
+    assert_true(fabs(bytes - columns - 1.5 * rest - activations) < 4096.0);
+    /* Three ranks and one: the columns are cut as the three cut them, and the fourth holds all of them. */
+    double sum = 0.0;
+    for (int rank = 0; rank < 3; rank++)
+        sum += dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, rank);
+    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, 3) > 0.9 * 2.0 * columns);
+    assert_true(sum > 2.0 * columns);
+}
+
+static void test_grids_that_are_none(void **state) {
+    (void)state;
+    dt_network network = full_network();
+    dt_plan_times times = plain_times(1e10, 1e9);
+    static const int cases[][2] = {{4, 1}, {4, 4}, {2, 8}, {130, 65}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        dt_plan_setup setup = {&network, 64, cases[i][0], cases[i][1]};
+        assert_false(dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &setup, &times).possible);
+    }
+    dt_plan_setup wide = {&network, 64, 130, 64};
+    assert_true(dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &wide, &times).possible);
+    assert_false(dt_plan_predict(DT_STRATEGY_HYBRID, &wide, &times).possible);
+}
+
 static void test_one_rank(void **state) {
     (void)state;
     dt_network network = full_network();
@@ -132,6 +224,10 @@ int main(void) {
         cmocka_unit_test(test_optimizer_is_divided),
         cmocka_unit_test(test_faster_links_never_slow_a_step),
         cmocka_unit_test(test_what_cannot_be_is_not_chosen),
+        cmocka_unit_test(test_grid_that_fits_the_links),
+        cmocka_unit_test(test_grid_computes_between_its_ends),
+        cmocka_unit_test(test_bytes_of_a_grid),
+        cmocka_unit_test(test_grids_that_are_none),
         cmocka_unit_test(test_one_rank),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

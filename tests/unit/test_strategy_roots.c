@@ -42,7 +42,8 @@ static void test_bounds_are_reached_and_kept(void **state) {
             most_total = total > most_total ? total : most_total;
             int batch = leaves * DT_LEAF_SAMPLES - 3;
             assert_int_equal(dt_strategy_roots(batch, ranks), most);
-            assert_int_equal(dt_cut_find_bounds(batch, ranks, ranks - 1).total, most_total);
+            assert_int_equal(dt_cut_find_bounds(batch, (dt_cut_parts){.count = ranks}, ranks - 1).total,
+                             most_total);
         }
     }
 }
