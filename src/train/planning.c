@@ -29,8 +29,9 @@ dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup 
     DT_TRY(dt_measurement_run(comm, kernels, &setup, &planning->times));
     if (link_gbits > 0.0)
         planning->times.across.bandwidth = link_gbits * 1e9 / 8.0 / setup.node_ranks;
-    dt_plan_link needed = setup.ranks > setup.node_ranks ? planning->times.across : planning->times.within;
-    if (setup.ranks > 1 && needed.bandwidth <= 0.0)
+    bool lacks_within = setup.node_ranks > 1 && planning->times.within.bandwidth <= 0.0;
+    bool lacks_across = setup.ranks > setup.node_ranks && planning->times.across.bandwidth <= 0.0;
+    if (setup.ranks > 1 && (lacks_within || lacks_across))
         return dt_fail(DT_USAGE,
                        "messages can be timed between ranks alone: start the plan on 2 ranks or more "
                        "(mpirun -np 2), or name a link with --link-gbits and --node-ranks 1");

@@ -43,6 +43,11 @@ field() { # name of the run, field of its last epoch line
     grep '"event":"epoch"' "$folder/$1/metrics.jsonl" | tail -1 | sed "s/.*\"$2\":\([0-9.e+-]*\).*/\1/"
 }
 
+# The strategy that ran.
+chosen() { # name of the run
+    grep '"event":"start"' "$folder/$1/metrics.jsonl" | tail -1 | sed 's/.*"strategy":"\([a-z-]*\)","plan".*/\1/'
+}
+
 run reference 1 --threads 1
 [ "$(answer "$folder/reference" | wc -l)" -ge 4 ]
 for ranks in $ranks_list; do
@@ -53,11 +58,19 @@ for ranks in $ranks_list; do
     done
 done
 
-# Four nodes of one rank, and two of two.
-for node_ranks in 1 2; do
-    DTRAIN_NODE_RANKS=$node_ranks run "nodes-$node_ranks" 4 --strategy hybrid --threads 1
-    expect_same "nodes-$node_ranks"
+# Four nodes of one rank, two of two, one of three and one of one, one of four; hybrid over all ranks and over each node.
+for nodes in "2 all hybrid" "1 node hybrid-node" "2 node hybrid-node" "3 node hybrid-node" "4 node hybrid"; do
+    read -r node_ranks grid expected <<<"$nodes"
+    name=nodes-$node_ranks-$grid
+    DTRAIN_NODE_RANKS=$node_ranks run "$name" 4 --strategy hybrid --grid "$grid" --threads 1 --check-replicas 2
+    expect_same "$name"
+    [ "$(chosen "$name")" = "$expected" ] || { echo "$name: $(chosen "$name"), not $expected"; exit 1; }
+    rm -f "$folder/$name"/*.h5
 done
+if [ "$length" = long ]; then
+    DTRAIN_NODE_RANKS=4 run nodes-2x4 8 --strategy hybrid --grid node --threads 1
+    expect_same nodes-2x4
+fi
 
 # Messages over sockets.
 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo run tcp 3 --strategy sharded --threads 1
@@ -67,6 +80,15 @@ expect_same tcp
 run auto 2 --strategy auto --threads 1
 expect_same auto
 grep -q '"plan":\[{"strategy":"allreduce","compute_s":' "$folder/auto/metrics.jsonl"
+
+# On several nodes of several ranks hybrid chooses its grid, and auto among all.
+DTRAIN_NODE_RANKS=2 run grid 3 --strategy hybrid --threads 1
+expect_same grid
+grep -q '"plan":\[{"strategy":"hybrid","compute_s":.*{"strategy":"hybrid-node","compute_s":' "$folder/grid/metrics.jsonl"
+[[ "$(chosen grid)" =~ ^hybrid(-node)?$ ]]
+DTRAIN_NODE_RANKS=2 run auto-grid 3 --strategy auto --grid node --threads 1
+expect_same auto-grid
+grep -q '"plan":\[{"strategy":"allreduce".*{"strategy":"sharded".*},{"strategy":"hybrid-node",[^{]*\],' "$folder/auto-grid/metrics.jsonl"
 
 if [ "$length" = long ]; then
     awk -v sent="$(field hybrid-4 bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 32e6) }'
@@ -78,6 +100,11 @@ fi
 run cut 3 --strategy hybrid --threads 1 --max-steps 5
 run cut 2 --strategy sharded --threads 1 --resume "$folder/cut"
 [ "$(answer "$folder/cut" | tail -1)" = "$(answer "$folder/reference" | tail -1)" ]
+DTRAIN_NODE_RANKS=2 run other 5 --strategy hybrid --grid node --threads 1 --max-steps 3
+DTRAIN_NODE_RANKS=3 run other 4 --strategy hybrid --grid node --threads 1 --max-steps 5 --resume "$folder/other"
+run other 3 --strategy allreduce --threads 1 --max-steps 6 --resume "$folder/other"
+DTRAIN_NODE_RANKS=1 run other 2 --strategy hybrid --grid node --threads 1 --resume "$folder/other"
+[ "$(answer "$folder/other" | tail -1)" = "$(answer "$folder/reference" | tail -1)" ]
 
 refuse() { # exit code, part of the message, then the command
     local code=0
@@ -91,6 +118,10 @@ refuse() { # exit code, part of the message, then the command
 one=("$dtrain" "${common[@]}" --quiet --threads 1 --out "$folder/refused")
 refuse 2 "--strategy: 'ring' is not allowed" "${one[@]}" --strategy ring
 refuse 2 "at most 1 ranks" "$mpiexec" --bind-to none -np 2 "${one[@]}" --strategy hybrid --width 0.002
+refuse 2 "--grid: 'nodes' is not allowed" "${one[@]}" --grid nodes
+for grid in node auto; do
+    DTRAIN_NODE_RANKS=2 refuse 2 "at most 1 ranks a node" "$mpiexec" --bind-to none -np 3 "${one[@]}" --strategy hybrid --width 0.002 --grid $grid
+done
 refuse 2 "rank 1 on" "$mpiexec" --bind-to none -np 1 "${one[@]}" : -np 1 "${one[@]}" --lr 0.5
 refuse 2 "--lr is 0.5 here, but 0.001 on rank 0" "$mpiexec" --bind-to none -np 1 "${one[@]}" : -np 1 "${one[@]}" --lr 0.5
 
@@ -98,5 +129,8 @@ refuse 2 "--lr is 0.5 here, but 0.001 on rank 0" "$mpiexec" --bind-to none -np 1
 grep -q 'fastest' "$folder/plan"
 "$dtrain" plan --width 0.05 --threads 1 --ranks 2,5 --link-gbits 1 --link-us 50 >"$folder/plan"
 [ "$(grep -c 'plan: batch 64 on [25] ranks, 1 a node' "$folder/plan")" = 2 ]
+grid=$("$mpiexec" --bind-to none -np 2 "$dtrain" plan --width 0.05 --threads 1 --ranks 4,8 --node-ranks 4 --link-gbits 1 --link-us 50)
+[ "$(grep -c ' hybrid-node ' <<<"$grid")" = 1 ] || { echo "$grid"; exit 1; }
+refuse 2 "start the plan on 2 ranks or more" "$dtrain" plan --width 0.05 --threads 1 --ranks 8 --node-ranks 4 --link-gbits 1
 refuse 2 "numbers of ranks" "$dtrain" plan --width 0.05 --ranks 2,,3
 refuse 2 "start the plan on 2 ranks or more" "$dtrain" plan --width 0.05 --ranks 2 --threads 1

@@ -329,6 +329,7 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_int_equal(options.validation, 5000);
     assert_int_equal(options.train_limit | options.test_limit | options.max_steps | options.threads, 0);
     assert_int_equal(options.strategy, DT_STRATEGY_AUTO);
+    assert_int_equal(options.grid, DT_GRID_AUTO);
     assert_int_equal(options.check_replicas | options.node_ranks, 0);
     assert_null(options.plan_ranks);
     assert_true(options.link_gbits == 0 && options.link_us == 0);
@@ -356,7 +357,7 @@ static void test_each_option_has_its_field(void **state) {
     assert_ok(PARSE(&line, "--data=d", "--validation=2", "--train-limit=3", "--test-limit=4", "--epochs=5",
                     "--batch=6", "--max-steps=7", "--lr=0.25", "--beta1=0.5", "--beta2=0.75", "--eps=0.125",
                     "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
-                    "--threads=9", "--strategy=hybrid", "--check-replicas=10", "--ranks=2,4",
+                    "--threads=9", "--strategy=hybrid", "--grid=node", "--check-replicas=10", "--ranks=2,4",
                     "--node-ranks=11", "--link-gbits=1.5", "--link-us=2.5", "--engine=blas", "--isa=avx2",
                     "--precision=bf16", "--methods=m", "--tune", "--out=o", "--quiet"));
     dt_options options = line.options;
@@ -386,6 +387,7 @@ static void test_each_option_has_its_field(void **state) {
     assert_int_equal(options.network.bn_axis, DT_BN_CHANNELS);
     assert_int_equal(options.network.bn_layers, DT_BN_NONE);
     assert_int_equal(options.strategy, DT_STRATEGY_HYBRID);
+    assert_int_equal(options.grid, DT_GRID_NODE);
     assert_int_equal(options.check_replicas, 10);
     assert_string_equal(options.plan_ranks, "2,4");
     assert_int_equal(options.node_ranks, 11);
