@@ -20,7 +20,8 @@ enum {
     KEY_ENGINE,
     KEY_METHODS,
     KEY_STRATEGY,
-    KEY_PRECISION
+    KEY_PRECISION,
+    KEY_WIRE
 };
 
 typedef struct step_options {
@@ -31,6 +32,7 @@ typedef struct step_options {
     dt_strategy_kind strategy;
     dt_methods methods;
     dt_precision precision;
+    dt_wire wire;
     double width;
 } step_options;
 
@@ -64,6 +66,7 @@ static const struct argp_option option_table[] = {
     {"strategy", KEY_STRATEGY, "NAME", 0, "allreduce, sharded, hybrid or hybrid-node (default: allreduce)",
      0},
     {"precision", KEY_PRECISION, "fp32|bf16", 0, "of the operands of products (default: fp32)", 0},
+    {"wire", KEY_WIRE, "fp32|bf16", 0, "what gradients and updates are rounded to (default: fp32)", 0},
     {"json", KEY_JSON, NULL, 0, "print one JSON object alone", 0},
     {0},
 };
@@ -92,6 +95,10 @@ static const char *strategy_name(int strategy) {
 
 static const char *precision_name(int precision) {
     return dt_precision_name((dt_precision)precision);
+}
+
+static const char *wire_name(int wire) {
+    return dt_wire_name((dt_wire)wire);
 }
 
 static int whole(struct argp_state *state, const char *text, int least) {
@@ -147,6 +154,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options->strategy = (dt_strategy_kind)named(state, text, strategy_name, DT_STRATEGIES);
     else if (key == KEY_PRECISION)
         options->precision = (dt_precision)named(state, text, precision_name, DT_PRECISION_BF16 + 1);
+    else if (key == KEY_WIRE)
+        options->wire = (dt_wire)named(state, text, wire_name, DT_WIRE_BF16 + 1);
     else if (key == KEY_MODE)
         options->infer = read_mode(state, text);
     else if (key == KEY_METHODS)
@@ -199,7 +208,11 @@ static void set_up(step_bench *bench) {
     bench->options.threads = table.places[rank].threads;
     dt_placement_release(&table);
     need(bench, dt_team_create(options->threads, &bench->team));
-    dt_kernels_config kernels = {bench->team, options->isa, options->engine, options->precision};
+    dt_kernels_config kernels = {.team = bench->team,
+                                 .isa = options->isa,
+                                 .engine = options->engine,
+                                 .precision = options->precision,
+                                 .wire = options->wire};
     need(bench, dt_kernels_create(&kernels, &bench->kernels));
     dt_share largest = dt_leaves_share(options->batch, ranks, ranks - 1);
     int samples = largest.samples + DT_LEAF_SAMPLES;

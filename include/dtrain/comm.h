@@ -100,6 +100,11 @@ void dt_transfers_destroy(dt_transfers *transfers);
 void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *values, size_t count);
 void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *values, size_t count);
 
+/* The same with values of 16 bits. */
+void dt_transfers_send_halves(dt_transfers *transfers, int rank, int tag, const uint16_t *halves,
+                              size_t count);
+void dt_transfers_receive_halves(dt_transfers *transfers, int rank, int tag, uint16_t *halves, size_t count);
+
 /* Whether all transfers of the set are done; moves MPI along. A finished set is empty and may be filled
  * again. */
 bool dt_transfers_test(dt_transfers *transfers);

@@ -43,6 +43,16 @@ typedef enum dt_precision {
                           alone. Without AVX512_BF16 it is emulated, with the same rounding but slowly */
 } dt_precision;
 
+/* What sums over samples and units are made of, since their parts travel between ranks. */
+typedef enum dt_wire {
+    DT_WIRE_FP32, /* float32 */
+    DT_WIRE_BF16  /* each node of the trees of leaves.h and blocks.h, leaves and the root among them, is rounded
+                     to bfloat16 (to the nearest, ties to even) before it is used or stored; additions are
+                     float32. Adam's update is rounded too before it is taken from the weights, which remain
+                     float32. So whatever part of a sum or of a step a rank sends fits in 16 bits, whoever it
+                     is that computes it. Not the sums inside nodes of DT_ENGINE_BLAS */
+} dt_wire;
+
 typedef enum dt_engine {
     DT_ENGINE_AUTO,     /* the fastest body for each kernel that keeps the promise about bits */
     DT_ENGINE_DIRECT,   /* as DT_ENGINE_AUTO without Winograd's convolutions */
@@ -50,10 +60,11 @@ typedef enum dt_engine {
     DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
 } dt_engine;
 
-/* "baseline", "avx2", "avx512", "avx512_bf16"; "auto", "direct", "blas", "reference"; "fp32", "bf16". */
+/* "baseline", "avx2", "avx512", "avx512_bf16"; "auto", "direct", "blas", "reference"; "fp32", "bf16" (both). */
 const char *dt_isa_name(dt_isa isa);
 const char *dt_engine_name(dt_engine engine);
 const char *dt_precision_name(dt_precision precision);
+const char *dt_wire_name(dt_wire wire);
 
 /* The highest instruction set of this CPU that was compiled in and has bodies of its own in float32, and the
  * highest of all. */
@@ -102,6 +113,7 @@ typedef struct dt_kernels_config {
     dt_isa isa;          /* a cap, read as dt_isa_choose does with DTRAIN_ISA of the environment */
     dt_engine engine;
     dt_precision precision;
+    dt_wire wire;
 } dt_kernels_config;
 
 /* Local. Errors: DT_MACHINE (instruction set not there), DT_USAGE (DTRAIN_ISA; a precision that the engine
@@ -118,6 +130,7 @@ dt_status dt_dense_reserve(dt_kernels *kernels, dt_dense_shape shape, int sample
 dt_isa dt_kernels_isa(const dt_kernels *kernels);
 dt_engine dt_kernels_engine(const dt_kernels *kernels);
 dt_precision dt_kernels_precision(const dt_kernels *kernels);
+dt_wire dt_kernels_wire(const dt_kernels *kernels);
 const dt_team *dt_kernels_team(const dt_kernels *kernels);
 
 /* Where the gradient of a tensor goes: one array for each root of the share's leaf tree, `stride` floats
@@ -230,7 +243,20 @@ bool dt_all_finite(dt_kernels *kernels, size_t count, const float *values);
 /* The largest |value| of `count` values; 0 for none, a NaN if there is any. */
 float dt_largest_magnitude(dt_kernels *kernels, size_t count, const float *values);
 
-/* sum[i] += values[i]. The addition of leaves.h. */
+/* sum[i] += values[i]. The addition of leaves.h; with DT_WIRE_BF16 of rounded values, its result rounded. */
 void dt_add_to(dt_kernels *kernels, size_t count, const float *values, float *sum);
+
+/* With DT_WIRE_BF16 rounds values to bfloat16 in place; else nothing. For values that are to travel. */
+void dt_wire_round(dt_kernels *kernels, size_t count, float *values);
+
+/* The upper halves of values, which fit in bfloat16, and values from such halves. */
+void dt_wire_pack(dt_kernels *kernels, size_t count, const float *values, uint16_t *halves);
+void dt_wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halves, float *values);
+
+/* With DT_WIRE_BF16: the update that dt_adam_update with this step took from weights whose moments are now m
+ * and v, and the same taken from other weights: the bits of that call. */
+void dt_wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m, const float *v,
+                         uint16_t *halves);
+void dt_wire_apply_update(dt_kernels *kernels, size_t count, const uint16_t *halves, float *weights);
 
 #endif

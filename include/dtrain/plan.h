@@ -24,6 +24,7 @@ typedef struct dt_plan_setup {
     int batch;
     int ranks;
     int node_ranks; /* ranks of a node */
+    dt_wire wire;
 } dt_plan_setup;
 
 /* Seconds, measured for the setup's share of a rank. */
@@ -48,7 +49,7 @@ typedef struct dt_plan_row {
 /* Bytes that transfers of rank `rank` send in a step: exact where neighbouring ranks fill the nodes,
  * `node_ranks` each, the last one what is left. */
 double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch, int ranks, int node_ranks,
-                     int rank);
+                     int rank, dt_wire wire);
 
 /* Whether there are several nodes, and one with several ranks: else hybrid by node would be the equal of
  * another strategy, and no plan has it. */

@@ -59,6 +59,7 @@ struct dt_options {
     dt_engine engine;
     dt_isa isa;
     dt_precision precision;
+    dt_wire wire;
     const char *methods; /* of the convolutions: auto, tuned, or a list (methods.h) */
     bool tune;           /* info: measure all methods */
     const char *out;     /* folder for metrics.jsonl and checkpoints */

@@ -13,7 +13,8 @@
 static_assert(sizeof(dt_bn_axis) == sizeof(int) && sizeof(dt_bn_layers) == sizeof(int) &&
                   sizeof(dt_strategy_kind) == sizeof(int) && sizeof(dt_engine) == sizeof(int) &&
                   sizeof(dt_isa) == sizeof(int) && sizeof(dt_on_nan) == sizeof(int) &&
-                  sizeof(dt_precision) == sizeof(int) && sizeof(dt_grid_wish) == sizeof(int),
+                  sizeof(dt_precision) == sizeof(int) && sizeof(dt_grid_wish) == sizeof(int) &&
+                  sizeof(dt_wire) == sizeof(int),
               "choices are stored as int");
 
 #define FIELD(member)        .offset = offsetof(dt_options, member)
@@ -100,6 +101,11 @@ static const dt_option table[] = {
      .text = "what products are computed from: float32, or operands rounded to bfloat16, summed in float32 "
              "(weights, optimizer and activations stay float32); fast with AVX512_BF16, else emulated"},
 
+    {"wire", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(wire),
+     .choices = {{"fp32", DT_WIRE_FP32}, {"bf16", DT_WIRE_BF16}}, .initial = "fp32",
+     .text = "what gradients, updates of weights and activations are between ranks: float32, or rounded to "
+             "bfloat16 and summed in float32, which halves all bytes. Either has the same bits on any number "
+             "of ranks, one included"},
     {"methods", "LIST", DT_GROUP_MACHINE, DT_OPTION_TEXT, FIELD(methods), .initial = "auto",
      .text = "how the five convolutions are computed, as in direct,winograd,winograd,passes,winograd: "
              "passes, direct (one "

@@ -579,6 +579,21 @@ void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *val
     comm->root->traffic.received += count * sizeof *values;
 }
 
+void dt_transfers_send_halves(dt_transfers *transfers, int rank, int tag, const uint16_t *halves,
+                              size_t count) {
+    dt_comm *comm = transfers->comm;
+    MPI_Request *request = next_request(transfers, tag, count);
+    CHECK(comm, MPI_Isend(halves, (int)count, MPI_UINT16_T, rank, tag, comm->transfers, request));
+    comm->traffic.sent += count * sizeof *halves;
+}
+
+void dt_transfers_receive_halves(dt_transfers *transfers, int rank, int tag, uint16_t *halves, size_t count) {
+    dt_comm *comm = transfers->comm;
+    MPI_Request *request = next_request(transfers, tag, count);
+    CHECK(comm, MPI_Irecv(halves, (int)count, MPI_UINT16_T, rank, tag, comm->transfers, request));
+    comm->traffic.received += count * sizeof *halves;
+}
+
 /* The set is done. */
 static void empty(dt_transfers *transfers) {
     dt_comm *root = transfers->comm->root;

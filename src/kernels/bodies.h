@@ -147,6 +147,18 @@ typedef struct dt_bodies {
     /* The largest bit pattern of a value without its sign: NaNs stand above infinity. */
     int32_t (*largest_magnitude)(size_t count, const float *values);
     void (*add_to)(size_t count, const float *values, float *sum);
+
+    /* DT_WIRE_BF16. values = rounded(values); sum = rounded(sum + rounded(values)); Adam's step with its
+     * update rounded; and the passages of kernels.h. */
+    void (*round_values)(size_t count, float *values);
+    void (*add_rounded)(size_t count, const float *values, float *sum);
+    void (*adam_update_rounded)(dt_adam_step step, size_t count, const float *gradient, float *weights,
+                                float *m, float *v);
+    void (*pack_halves)(size_t count, const float *values, uint16_t *halves);
+    void (*unpack_halves)(size_t count, const uint16_t *halves, float *values);
+    void (*pack_update)(dt_adam_step step, size_t count, const float *m, const float *v, uint16_t *halves);
+    void (*apply_update)(size_t count, const uint16_t *halves, float *weights);
+
     void (*triad)(size_t count, const float *b, float s, const float *c, float *a);
 
     /* `rounds` rounds of DT_FMA_CHAINS independent multiply-adds on vectors; returns a value that depends on

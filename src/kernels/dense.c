@@ -186,6 +186,13 @@ static void data_rows(const data_call *call, size_t first, size_t count, size_t 
     size_t slot = DATA_TILES * (size_t)call->bodies->product_rows * lanes, height = 0;
     for (size_t number = 0; number < (size_t)plan->leaves; number++) {
         data_block(call, first, count, number, group, stack + height++ * slot);
+        if (call->kernels->wire == DT_WIRE_BF16) {
+            int merges = plan->merges[number];
+            dt_leaf_sums_merge_rounded(call->bodies, count * lanes, slot, merges,
+                                       stack + (height - 1) * slot);
+            height -= (size_t)merges;
+            continue;
+        }
         for (int merge = 0; merge < plan->merges[number]; merge++, height--)
             call->bodies->add_to(count * lanes, stack + (height - 1) * slot, stack + (height - 2) * slot);
     }
@@ -277,7 +284,13 @@ static void compute_tile(const gradient *g, size_t row_tile, size_t panel, float
     const float *b = g->packed_dz + panel * g->steps * tile_columns;
     for (int leaf = 0; leaf < plan->leaves; leaf++, a += next * tile_rows, b += next * lanes) {
         size_t steps = steps_of(g->kernels, (size_t)dt_leaf_sums_samples(plan, leaf));
-        if (is_pair(g, leaf)) {
+        if (g->kernels->wire == DT_WIRE_BF16) {
+            size_t tile = tile_rows * tile_columns;
+            g->kernels->products->gemm_leaf(steps, vectors, a, b, 0, stack);
+            dt_leaf_sums_merge_rounded(g->bodies, tile, tile, plan->merges[leaf], stack);
+            stack += (1 - plan->merges[leaf]) * (long)tile;
+            next = steps;
+        } else if (is_pair(g, leaf)) {
             next = steps_of(g->kernels, (size_t)dt_leaf_sums_samples(plan, ++leaf));
             g->kernels->products->gemm_pair(steps, next, vectors, a, b, plan->merges[leaf] - 1, stack);
             stack += (2 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
@@ -382,9 +395,9 @@ static void update_segments(update_strip *strip, size_t end) {
         size_t offset = segment_offset(strip, at);
         const float *gradients = strip->blocks[at.block / BLOCK_PANELS % 2];
         fetch_segments(strip, strip->updated + SEGMENTS_AHEAD);
-        g->bodies->adam_update(g->step, segment_columns(strip, at),
-                               gradients + (at.panel - at.block) * tile + at.row * tile_columns,
-                               g->weights + offset, g->m + offset, g->v + offset);
+        dt_adam_body(g->kernels)(g->step, segment_columns(strip, at),
+                                 gradients + (at.panel - at.block) * tile + at.row * tile_columns,
+                                 g->weights + offset, g->m + offset, g->v + offset);
     }
 }
 

@@ -104,8 +104,8 @@ static void update_rows(void *context, int task, int worker) {
     size_t out = (size_t)call->shape.out, first = (size_t)task * COLUMNS * out;
     float *gradient = dt_worker_scratch(call->kernels, worker);
     multiply_gradient(call, task, gradient);
-    call->kernels->bodies->adam_update(call->step, (size_t)block_of(call->shape.in, task) * out, gradient,
-                                       call->updated + first, call->m + first, call->v + first);
+    dt_adam_body(call->kernels)(call->step, (size_t)block_of(call->shape.in, task) * out, gradient,
+                                call->updated + first, call->m + first, call->v + first);
 }
 
 /* One GEMM for the leaves of each root. */

@@ -54,6 +54,10 @@ const char *dt_precision_name(dt_precision precision) {
     return precision == DT_PRECISION_BF16 ? "bf16" : "fp32";
 }
 
+const char *dt_wire_name(dt_wire wire) {
+    return wire == DT_WIRE_BF16 ? "bf16" : "fp32";
+}
+
 dt_isa dt_isa_highest(void) {
 #ifdef __x86_64__
     if (dt_isa_best() == DT_ISA_AVX512 && __builtin_cpu_supports("avx512bf16"))
@@ -149,6 +153,7 @@ dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernel
     created->isa = dt_isa_used(isa, config->precision);
     created->bodies = sets[created->isa].bodies;
     created->precision = config->precision;
+    created->wire = config->wire;
     created->products = bf16 ? sets[created->isa].bf16 : &created->bodies->products;
     created->engine = config->engine;
     created->convolve = engines[config->engine].convolve;
@@ -176,6 +181,10 @@ dt_engine dt_kernels_engine(const dt_kernels *kernels) {
 
 dt_precision dt_kernels_precision(const dt_kernels *kernels) {
     return kernels->precision;
+}
+
+dt_wire dt_kernels_wire(const dt_kernels *kernels) {
+    return kernels->wire;
 }
 
 const dt_team *dt_kernels_team(const dt_kernels *kernels) {
@@ -285,4 +294,27 @@ float dt_largest_magnitude(dt_kernels *kernels, size_t count, const float *value
 
 void dt_add_to(dt_kernels *kernels, size_t count, const float *values, float *sum) {
     kernels->stream->add_to(kernels, count, values, sum);
+}
+
+void dt_wire_round(dt_kernels *kernels, size_t count, float *values) {
+    if (kernels->wire == DT_WIRE_BF16)
+        kernels->stream->wire_round(kernels, count, values);
+}
+
+void dt_wire_pack(dt_kernels *kernels, size_t count, const float *values, uint16_t *halves) {
+    kernels->stream->wire_pack(kernels, count, values, halves);
+}
+
+void dt_wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halves, float *values) {
+    kernels->stream->wire_unpack(kernels, count, halves, values);
+}
+
+void dt_wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m, const float *v,
+                         uint16_t *halves) {
+    assert(kernels->wire == DT_WIRE_BF16);
+    kernels->stream->wire_pack_update(kernels, step, count, m, v, halves);
+}
+
+void dt_wire_apply_update(dt_kernels *kernels, size_t count, const uint16_t *halves, float *weights) {
+    kernels->stream->wire_apply_update(kernels, count, halves, weights);
 }

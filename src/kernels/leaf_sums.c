@@ -36,6 +36,7 @@ int dt_leaf_sums_depth(int leaves) {
 typedef struct push_call {
     const dt_bodies *bodies;
     const dt_leaf_plan *plan;
+    bool rounded;
     int first, leaves, height;
     size_t count, stride;
     const float *values;
@@ -59,20 +60,41 @@ static void push_range(void *context, int task, int worker) {
         int merges = call->plan->merges[call->first + leaf];
         for (int merge = 0; merge < merges; merge++) {
             float *below = slot(call, --height) + begin;
-            call->bodies->add_to(count, top, below);
+            (call->rounded ? call->bodies->add_rounded : call->bodies->add_to)(count, top, below);
             top = below;
         }
-        if (merges == 0)
+        if (merges == 0) {
             memcpy(slot(call, height) + begin, top, count * sizeof(float));
+            if (call->rounded)
+                call->bodies->round_values(count, slot(call, height) + begin);
+        }
         height++;
     }
 }
 
 void dt_leaf_sums_push(dt_kernels *kernels, const dt_leaf_plan *plan, int first, int leaves, size_t count,
                        size_t stride, const float *values, dt_root_sink sink, float *spare) {
-    push_call call = {kernels->bodies, plan, first, leaves, first, count, stride, values, sink, spare};
+    push_call call = {.bodies = kernels->bodies,
+                      .plan = plan,
+                      .rounded = kernels->wire == DT_WIRE_BF16,
+                      .first = first,
+                      .leaves = leaves,
+                      .height = first,
+                      .count = count,
+                      .stride = stride,
+                      .values = values,
+                      .sink = sink,
+                      .spare = spare};
     assert(plan->depth - plan->roots <= dt_leaf_sums_spares(plan->leaves));
     for (int leaf = 0; leaf < first; leaf++)
         call.height -= plan->merges[leaf];
     dt_team_run(kernels->team, (int)((count + RANGE - 1) / RANGE), push_range, &call);
+}
+
+void dt_leaf_sums_merge_rounded(const dt_bodies *bodies, size_t count, size_t stride, int merges,
+                                float *slot) {
+    if (merges == 0)
+        bodies->round_values(count, slot);
+    for (; merges > 0; merges--, slot -= stride)
+        bodies->add_rounded(count, slot, slot - stride);
 }

@@ -22,20 +22,45 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     return (dt_scratch_need){0};
 }
 
+/* The nearest bfloat16, of two as near the one whose last bit is 0: the next multiple of 2^16 below, and
+ * whether the rest reaches half of that. */
+static uint16_t halves_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint16_t lower = (uint16_t)(bits >> 16);
+    uint32_t rest = bits & 0xffffu;
+    if (isnan(value))
+        return (uint16_t)(lower | 0x40u);
+    return (uint16_t)(lower + (rest > 0x8000u || (rest == 0x8000u && lower % 2 == 1)));
+}
+
+static float value_of(uint16_t halves) {
+    uint32_t bits = (uint32_t)halves << 16;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static float as_wire(dt_wire wire, float value) {
+    return wire == DT_WIRE_BF16 ? value_of(halves_of(value)) : value;
+}
+
 /* The stack machine of leaves.h on CHUNK neighbouring elements. */
 typedef struct leaf_stack {
     float values[DT_LEAF_DEPTH][CHUNK];
     int height;
+    dt_wire wire;
 } leaf_stack;
 
 static void stack_push(leaf_stack *stack, int width, const double *leaf, int merges) {
     for (int i = 0; i < width; i++)
-        stack->values[stack->height][i] = (float)leaf[i];
+        stack->values[stack->height][i] = as_wire(stack->wire, (float)leaf[i]);
     stack->height++;
     for (; merges > 0; merges--) {
         stack->height--;
         for (int i = 0; i < width; i++)
-            stack->values[stack->height - 1][i] += stack->values[stack->height][i];
+            stack->values[stack->height - 1][i] = as_wire(
+                stack->wire, stack->values[stack->height - 1][i] + stack->values[stack->height][i]);
     }
 }
 
@@ -50,11 +75,11 @@ static int leaf_samples(const dt_leaf_plan *plan, int leaf) {
 }
 
 /* Column sums of dz [samples][rows][columns], leaf by leaf. */
-static void store_bias_gradient(const dt_leaf_plan *plan, int rows, int columns, const float *dz,
+static void store_bias_gradient(dt_wire wire, const dt_leaf_plan *plan, int rows, int columns, const float *dz,
                                 dt_root_sink sink) {
     for (int begin = 0; begin < columns; begin += CHUNK) {
         int width = minimum(CHUNK, columns - begin);
-        leaf_stack stack = {.height = 0};
+        leaf_stack stack = {.wire = wire};
         for (int leaf = 0; leaf < plan->leaves; leaf++) {
             double sums[CHUNK] = {0};
             size_t first = (size_t)leaf * DT_LEAF_SAMPLES * (size_t)rows;
@@ -69,6 +94,7 @@ static void store_bias_gradient(const dt_leaf_plan *plan, int rows, int columns,
 }
 
 typedef struct conv_call {
+    dt_wire wire;
     dt_convolve_shape shape;
     const dt_leaf_plan *plan;
     const float *x, *weights, *bias, *dz;
@@ -187,7 +213,7 @@ static void conv_backward_weights_row(void *context, int task, int worker) {
     (void)worker;
     for (int begin = 0; begin < shape.out_channels; begin += CHUNK) {
         int width = minimum(CHUNK, shape.out_channels - begin);
-        leaf_stack stack = {.height = 0};
+        leaf_stack stack = {.wire = call->wire};
         for (int leaf = 0; leaf < call->plan->leaves; leaf++) {
             double sums[CHUNK] = {0};
             for (int i = 0; i < leaf_samples(call->plan, leaf); i++)
@@ -202,10 +228,11 @@ static void conv_backward_weights_row(void *context, int task, int worker) {
 static void conv_backward_weights(dt_kernels *kernels, dt_convolve_shape shape, const dt_leaf_plan *plan,
                                   const float *x, const float *dz, dt_root_sink dweights,
                                   dt_root_sink dbias) {
-    conv_call call = {.shape = shape, .plan = plan, .x = x, .dz = dz, .dweights = dweights};
+    conv_call call = {.wire = kernels->wire, .shape = shape, .plan = plan, .x = x, .dz = dz};
+    call.dweights = dweights;
     dt_team_run(kernels->team, shape.kernel * shape.kernel * shape.in_channels, conv_backward_weights_row,
                 &call);
-    store_bias_gradient(plan, shape.height * shape.width, shape.out_channels, dz, dbias);
+    store_bias_gradient(kernels->wire, plan, shape.height * shape.width, shape.out_channels, dz, dbias);
 }
 
 const dt_convolve_operations dt_convolve_reference = {
@@ -215,17 +242,18 @@ const dt_convolve_operations dt_convolve_reference = {
     .backward_weights = conv_backward_weights,
 };
 
-static void adam_values(dt_adam_step step, size_t count, const float *gradient, float *weights, float *m,
-                        float *v) {
+static void adam_values(dt_wire wire, dt_adam_step step, size_t count, const float *gradient, float *weights,
+                        float *m, float *v) {
     for (size_t i = 0; i < count; i++) {
         float g = gradient[i];
         m[i] += (g - m[i]) * step.one_minus_beta1;
         v[i] += (g * g - v[i]) * step.one_minus_beta2;
-        weights[i] -= step.rate * m[i] / (sqrtf(v[i]) + step.epsilon);
+        weights[i] -= as_wire(wire, step.rate * m[i] / (sqrtf(v[i]) + step.epsilon));
     }
 }
 
 typedef struct dense_call {
+    dt_wire wire;
     dt_dense_shape shape;
     const dt_leaf_plan *plan;
     const dt_unit_plan *units;
@@ -267,7 +295,7 @@ static void dense_backward_data_row(void *context, int task, int worker) {
     const float *dz = call->dz + (size_t)task * outputs;
     (void)worker;
     for (size_t in = 0; in < inputs; in++) {
-        leaf_stack stack = {.height = 0};
+        leaf_stack stack = {.wire = call->wire};
         for (size_t block = 0; block * size < outputs; block++) {
             size_t end = (block + 1) * size < outputs ? (block + 1) * size : outputs;
             double sum = 0;
@@ -281,7 +309,8 @@ static void dense_backward_data_row(void *context, int task, int worker) {
 
 static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const dt_unit_plan *units,
                                 int rows, const float *dz, const float *weights, dt_root_sink dx) {
-    dense_call call = {.shape = shape, .units = units, .dz = dz, .weights = weights, .dx = dx};
+    dense_call call = {.wire = kernels->wire, .shape = shape, .units = units, .dz = dz, .weights = weights};
+    call.dx = dx;
     dt_team_run(kernels->team, rows, dense_backward_data_row, &call);
 }
 
@@ -291,7 +320,7 @@ static void dense_backward_weights_row(void *context, int task, int worker) {
     (void)worker;
     for (int begin = 0; begin < outputs; begin += CHUNK) {
         int width = minimum(CHUNK, outputs - begin);
-        leaf_stack stack = {.height = 0};
+        leaf_stack stack = {.wire = call->wire};
         for (int leaf = 0; leaf < call->plan->leaves; leaf++) {
             double sums[CHUNK] = {0};
             size_t first = (size_t)leaf * DT_LEAF_SAMPLES;
@@ -303,8 +332,8 @@ static void dense_backward_weights_row(void *context, int task, int worker) {
         }
         size_t place = (size_t)task * (size_t)outputs + (size_t)begin;
         if (call->updated)
-            adam_values(call->step, (size_t)width, stack.values[0], call->updated + place, call->m + place,
-                        call->v + place);
+            adam_values(call->wire, call->step, (size_t)width, stack.values[0], call->updated + place,
+                        call->m + place, call->v + place);
         else
             stack_store(&stack, width, call->dweights, place);
     }
@@ -313,15 +342,16 @@ static void dense_backward_weights_row(void *context, int task, int worker) {
 static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,
                                    const float *x, const float *dz, dt_root_sink dweights,
                                    dt_root_sink dbias) {
-    dense_call call = {.shape = shape, .plan = plan, .x = x, .dz = dz, .dweights = dweights};
+    dense_call call = {.wire = kernels->wire, .shape = shape, .plan = plan, .x = x, .dz = dz};
+    call.dweights = dweights;
     if (dweights.base)
         dt_team_run(kernels->team, shape.in, dense_backward_weights_row, &call);
-    store_bias_gradient(plan, 1, shape.out, dz, dbias);
+    store_bias_gradient(kernels->wire, plan, 1, shape.out, dz, dbias);
 }
 
 static void dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan, const float *x,
                          const float *dz, dt_adam_step step, float *weights, float *m, float *v) {
-    dense_call call = {.shape = shape, .plan = plan, .x = x, .dz = dz, .step = step};
+    dense_call call = {.wire = kernels->wire, .shape = shape, .plan = plan, .x = x, .dz = dz, .step = step};
     call.updated = weights;
     call.m = m;
     call.v = v;
@@ -441,8 +471,7 @@ static void norm_backward(dt_kernels *kernels, dt_norm_shape shape, int samples,
 
 static void adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
                         float *weights, float *m, float *v) {
-    (void)kernels;
-    adam_values(step, count, gradient, weights, m, v);
+    adam_values(kernels->wire, step, count, gradient, weights, m, v);
 }
 
 static bool all_finite(dt_kernels *kernels, size_t count, const float *values) {
@@ -463,9 +492,39 @@ static float largest_magnitude(dt_kernels *kernels, size_t count, const float *v
 }
 
 static void add_to(dt_kernels *kernels, size_t count, const float *values, float *sum) {
+    for (size_t i = 0; i < count; i++)
+        sum[i] = as_wire(kernels->wire, sum[i] + as_wire(kernels->wire, values[i]));
+}
+
+static void wire_round(dt_kernels *kernels, size_t count, float *values) {
     (void)kernels;
     for (size_t i = 0; i < count; i++)
-        sum[i] += values[i];
+        values[i] = as_wire(DT_WIRE_BF16, values[i]);
+}
+
+static void wire_pack(dt_kernels *kernels, size_t count, const float *values, uint16_t *halves) {
+    (void)kernels;
+    for (size_t i = 0; i < count; i++)
+        halves[i] = halves_of(values[i]);
+}
+
+static void wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halves, float *values) {
+    (void)kernels;
+    for (size_t i = 0; i < count; i++)
+        values[i] = value_of(halves[i]);
+}
+
+static void wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m,
+                             const float *v, uint16_t *halves) {
+    (void)kernels;
+    for (size_t i = 0; i < count; i++)
+        halves[i] = halves_of(step.rate * m[i] / (sqrtf(v[i]) + step.epsilon));
+}
+
+static void wire_apply_update(dt_kernels *kernels, size_t count, const uint16_t *halves, float *weights) {
+    (void)kernels;
+    for (size_t i = 0; i < count; i++)
+        weights[i] -= value_of(halves[i]);
 }
 
 const dt_stream_operations dt_stream_reference = {
@@ -481,4 +540,9 @@ const dt_stream_operations dt_stream_reference = {
     .all_finite = all_finite,
     .largest_magnitude = largest_magnitude,
     .add_to = add_to,
+    .wire_round = wire_round,
+    .wire_pack = wire_pack,
+    .wire_unpack = wire_unpack,
+    .wire_pack_update = wire_pack_update,
+    .wire_apply_update = wire_apply_update,
 };

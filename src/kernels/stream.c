@@ -21,6 +21,10 @@ typedef struct range_call {
     size_t count;
     const float *a, *b;
     float *c, *m, *v;
+    const uint16_t *read_halves;
+    uint16_t *halves;
+    dt_adam_function adam;
+    void (*add)(size_t count, const float *values, float *sum);
     float scale;
     dt_adam_step step;
     atomic_bool found;
@@ -54,13 +58,14 @@ static void adam_range(void *context, int task, int worker) {
     const range_call *call = context;
     size_t begin = (size_t)task * RANGE;
     (void)worker;
-    call->bodies->adam_update(call->step, range_size(call, begin), call->a + begin, call->c + begin,
-                              call->m + begin, call->v + begin);
+    call->adam(call->step, range_size(call, begin), call->a + begin, call->c + begin, call->m + begin,
+               call->v + begin);
 }
 
 static void adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
                         float *weights, float *m, float *v) {
     range_call call = {.count = count, .step = step, .a = gradient, .c = weights, .m = m, .v = v};
+    call.adam = dt_adam_body(kernels);
     run_ranges(kernels, adam_range, &call);
 }
 
@@ -101,12 +106,75 @@ static void add_range(void *context, int task, int worker) {
     const range_call *call = context;
     size_t begin = (size_t)task * RANGE;
     (void)worker;
-    call->bodies->add_to(range_size(call, begin), call->a + begin, call->c + begin);
+    call->add(range_size(call, begin), call->a + begin, call->c + begin);
 }
 
 static void add_to(dt_kernels *kernels, size_t count, const float *values, float *sum) {
     range_call call = {.count = count, .a = values, .c = sum};
+    call.add = kernels->wire == DT_WIRE_BF16 ? kernels->bodies->add_rounded : kernels->bodies->add_to;
     run_ranges(kernels, add_range, &call);
+}
+
+static void round_range(void *context, int task, int worker) {
+    const range_call *call = context;
+    size_t begin = (size_t)task * RANGE;
+    (void)worker;
+    call->bodies->round_values(range_size(call, begin), call->c + begin);
+}
+
+static void wire_round(dt_kernels *kernels, size_t count, float *values) {
+    range_call call = {.count = count, .c = values};
+    run_ranges(kernels, round_range, &call);
+}
+
+static void pack_range(void *context, int task, int worker) {
+    const range_call *call = context;
+    size_t begin = (size_t)task * RANGE;
+    (void)worker;
+    call->bodies->pack_halves(range_size(call, begin), call->a + begin, call->halves + begin);
+}
+
+static void wire_pack(dt_kernels *kernels, size_t count, const float *values, uint16_t *halves) {
+    range_call call = {.count = count, .a = values, .halves = halves};
+    run_ranges(kernels, pack_range, &call);
+}
+
+static void unpack_range(void *context, int task, int worker) {
+    const range_call *call = context;
+    size_t begin = (size_t)task * RANGE;
+    (void)worker;
+    call->bodies->unpack_halves(range_size(call, begin), call->read_halves + begin, call->c + begin);
+}
+
+static void wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halves, float *values) {
+    range_call call = {.count = count, .read_halves = halves, .c = values};
+    run_ranges(kernels, unpack_range, &call);
+}
+
+static void pack_update_range(void *context, int task, int worker) {
+    const range_call *call = context;
+    size_t begin = (size_t)task * RANGE;
+    (void)worker;
+    call->bodies->pack_update(call->step, range_size(call, begin), call->a + begin, call->b + begin,
+                              call->halves + begin);
+}
+
+static void wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m,
+                             const float *v, uint16_t *halves) {
+    range_call call = {.count = count, .step = step, .a = m, .b = v, .halves = halves};
+    run_ranges(kernels, pack_update_range, &call);
+}
+
+static void apply_update_range(void *context, int task, int worker) {
+    const range_call *call = context;
+    size_t begin = (size_t)task * RANGE;
+    (void)worker;
+    call->bodies->apply_update(range_size(call, begin), call->read_halves + begin, call->c + begin);
+}
+
+static void wire_apply_update(dt_kernels *kernels, size_t count, const uint16_t *halves, float *weights) {
+    range_call call = {.count = count, .read_halves = halves, .c = weights};
+    run_ranges(kernels, apply_update_range, &call);
 }
 
 typedef struct pool_call {
@@ -301,4 +369,9 @@ const dt_stream_operations dt_stream_vector = {
     .all_finite = all_finite,
     .largest_magnitude = largest_magnitude,
     .add_to = add_to,
+    .wire_round = wire_round,
+    .wire_pack = wire_pack,
+    .wire_unpack = wire_unpack,
+    .wire_pack_update = wire_pack_update,
+    .wire_apply_update = wire_apply_update,
 };

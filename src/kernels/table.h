@@ -66,6 +66,12 @@ typedef struct dt_stream_operations {
     bool (*all_finite)(dt_kernels *, size_t count, const float *values);
     float (*largest_magnitude)(dt_kernels *, size_t count, const float *values);
     void (*add_to)(dt_kernels *, size_t count, const float *values, float *sum);
+    void (*wire_round)(dt_kernels *, size_t count, float *values);
+    void (*wire_pack)(dt_kernels *, size_t count, const float *values, uint16_t *halves);
+    void (*wire_unpack)(dt_kernels *, size_t count, const uint16_t *halves, float *values);
+    void (*wire_pack_update)(dt_kernels *, dt_adam_step, size_t count, const float *m, const float *v,
+                             uint16_t *halves);
+    void (*wire_apply_update)(dt_kernels *, size_t count, const uint16_t *halves, float *weights);
 } dt_stream_operations;
 
 extern const dt_convolve_operations dt_convolve_reference;
@@ -83,6 +89,7 @@ struct dt_kernels {
     dt_isa isa;
     dt_engine engine;
     dt_precision precision;
+    dt_wire wire;
     const dt_bodies *bodies;
     const dt_products *products; /* of the dense layers, in the kernels' precision */
     const dt_convolve_operations *convolve;
@@ -96,6 +103,15 @@ struct dt_kernels {
 
 /* Makes the scratch at least that large; what it held is lost. Before the first step only. */
 dt_status dt_kernels_reserve(dt_kernels *kernels, dt_scratch_need need);
+
+typedef void (*dt_adam_function)(dt_adam_step step, size_t count, const float *gradient, float *weights,
+                                 float *m, float *v);
+
+/* Adam's step as the wire asks for it. */
+static inline dt_adam_function dt_adam_body(const dt_kernels *kernels) {
+    return kernels->wire == DT_WIRE_BF16 ? kernels->bodies->adam_update_rounded
+                                         : kernels->bodies->adam_update;
+}
 
 static inline float *dt_worker_scratch(const dt_kernels *kernels, int worker) {
     return kernels->workers + (size_t)worker * kernels->worker_floats;

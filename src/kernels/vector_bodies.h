@@ -10,6 +10,8 @@
 
 #include "kernels/vector_gemm.h"
 
+#include "kernels/vector_wire.h"
+
 #include "kernels/vector_stream.h"
 
 #include "kernels/vector_direct.h"
@@ -50,6 +52,13 @@ const dt_bodies DT_BODIES = {
     .all_finite = all_finite,
     .largest_magnitude = largest_magnitude,
     .add_to = add_to,
+    .round_values = round_values,
+    .add_rounded = add_rounded,
+    .adam_update_rounded = adam_update_rounded,
+    .pack_halves = pack_halves,
+    .unpack_halves = unpack_halves,
+    .pack_update = pack_update,
+    .apply_update = apply_update,
     .triad = triad,
     .fma_chains = fma_chains,
 };

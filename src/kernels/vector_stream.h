@@ -123,32 +123,45 @@ static void moment_channels(size_t pixels, size_t stride, size_t count, const fl
 }
 
 /* Written as loops over the lanes of small arrays, because the vector extensions have no square root. */
-DT_INLINE void adam_vector(dt_adam_step step, const float *g, float *w, float *m, float *v) {
+DT_INLINE void adam_vector(dt_adam_step step, bool rounded, const float *g, float *w, float *m, float *v) {
     for (int i = 0; i < DT_WIDTH; i++) {
         float moment = m[i] + (g[i] - m[i]) * step.one_minus_beta1;
         float square = v[i] + (g[i] * g[i] - v[i]) * step.one_minus_beta2;
         m[i] = moment;
         v[i] = square;
-        w[i] -= step.rate * moment / (__builtin_sqrtf(square) + step.epsilon);
+        if (!rounded)
+            w[i] -= step.rate * moment / (__builtin_sqrtf(square) + step.epsilon);
     }
+    if (rounded)
+        store(w, load(w) - update_of(step, m, v));
 }
 
-static void adam_update(dt_adam_step step, size_t count, const float *restrict gradient,
-                        float *restrict weights, float *restrict m, float *restrict v) {
+DT_INLINE void adam_values(dt_adam_step step, bool rounded, size_t count, const float *restrict gradient,
+                           float *restrict weights, float *restrict m, float *restrict v) {
     size_t whole = count / DT_WIDTH * DT_WIDTH, left = count - whole;
     for (size_t i = 0; i < whole; i += DT_WIDTH)
-        adam_vector(step, gradient + i, weights + i, m + i, v + i);
+        adam_vector(step, rounded, gradient + i, weights + i, m + i, v + i);
     if (left > 0) {
         float g[DT_WIDTH], w[DT_WIDTH], moment[DT_WIDTH], square[DT_WIDTH];
         store(g, load_part(gradient + whole, left));
         store(w, load_part(weights + whole, left));
         store(moment, load_part(m + whole, left));
         store(square, load_part(v + whole, left));
-        adam_vector(step, g, w, moment, square);
+        adam_vector(step, rounded, g, w, moment, square);
         memcpy(weights + whole, w, left * sizeof(float));
         memcpy(m + whole, moment, left * sizeof(float));
         memcpy(v + whole, square, left * sizeof(float));
     }
+}
+
+static void adam_update(dt_adam_step step, size_t count, const float *restrict gradient,
+                        float *restrict weights, float *restrict m, float *restrict v) {
+    adam_values(step, false, count, gradient, weights, m, v);
+}
+
+static void adam_update_rounded(dt_adam_step step, size_t count, const float *restrict gradient,
+                                float *restrict weights, float *restrict m, float *restrict v) {
+    adam_values(step, true, count, gradient, weights, m, v);
 }
 
 static void adam_tile(dt_adam_step step, size_t rows, size_t columns, const float *tile_values, size_t stride,

@@ -692,8 +692,12 @@ static void gradient_leaf(const winograd_call *call, int leaf, int height, size_
     size_t floats = (size_t)w->bodies->block, slot = w->taps * floats * floats;
     size_t rows = least(floats, w->input.channels - in_block * floats);
     multiply_leaf(call, leaf, in_block, out_block, rows, sums);
-    w->bodies->filter_gradient(&w->backward.cut.grid, rows, sums, sums_point(w),
-                               call->plan->merges[call->chunk_leaf + leaf], stack + (size_t)height * slot);
+    bool rounded = call->kernels->wire == DT_WIRE_BF16;
+    int merges = call->plan->merges[call->chunk_leaf + leaf];
+    float *top = stack + (size_t)height * slot;
+    w->bodies->filter_gradient(&w->backward.cut.grid, rows, sums, sums_point(w), rounded ? 0 : merges, top);
+    if (rounded)
+        dt_leaf_sums_merge_rounded(call->kernels->bodies, slot, slot, merges, top);
     if (call->chunk_leaf + leaf + 1 == call->plan->leaves)
         store_roots(call, in_block, out_block, rows, stack);
 }

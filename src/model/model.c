@@ -255,6 +255,16 @@ void dt_model_set_phases(dt_model *model, dt_phases *phases) {
     model->phases = phases ? phases : &model->own_phases;
 }
 
+/* With DT_WIRE_BF16: what goes into the split layers and out of them, wherever it is needed. A layer that is
+ * split rounds its own units itself. */
+static void round_output(const dt_model *model, const dt_pass *pass, int index) {
+    const dt_layer *layer = &model->layers[index];
+    bool enters = index + 1 < model->network.count && dt_split_is_split(layer->spec + 1);
+    if (layer->ops != &dt_layer_split_ops && (enters || dt_split_is_split(layer->spec)))
+        dt_wire_round(pass->kernels, (size_t)pass->samples * dt_volume_floats(layer->spec->out),
+                      layer->output);
+}
+
 /* Runs all layers; returns the logits. */
 static const float *forward(dt_model *model, const dt_pass *pass, const float *x) {
     assert(pass->samples <= model->max_samples);
@@ -265,6 +275,8 @@ static const float *forward(dt_model *model, const dt_pass *pass, const float *x
             dt_layer_await_weights(&model->layers[i], pass->exchange);
         dt_phases_add(pass->phases, DT_PHASE_GRADIENTS, start);
         model->layers[i].ops->forward(&model->layers[i], pass);
+        if (pass->exchange)
+            round_output(model, pass, i);
     }
     return model->layers[model->network.count - 1].output;
 }

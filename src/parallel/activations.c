@@ -9,6 +9,7 @@
 
 #include "dtrain/memory.h"
 #include "parallel/cut.h"
+#include "parallel/parcels.h"
 #include "parallel/slices.h"
 
 /* Each layer that is summed over has a cut of its blocks of its own. */
@@ -29,7 +30,7 @@ struct dt_activations {
     dt_share samples; /* the group's in it */
     int cuts;
     unit_cut unit_cuts[MOST_CUTS];
-    dt_transfers *transfers;
+    dt_parcels *parcels;
     dt_slab memory;
     float *packed;   /* what is sent and does not lie in one run */
     float *received; /* what comes and does not go to one run, or is to be summed */
@@ -142,7 +143,8 @@ static dt_status reserve(dt_activations *self, const dt_network *network) {
     for (int i = 0; i < network->count; i++)
         if (dt_split_is_split(&network->layers[i]))
             DT_TRY(add_layer(self, &network->layers[i], &most));
-    DT_TRY(dt_transfers_create(self->comm, self->ranks * most.roots + most.total, &self->transfers));
+    DT_TRY(dt_parcels_create(self->comm, self->kernels, self->ranks * most.roots + most.total,
+                             most.packed + most.received, &self->parcels));
     DT_TRY(dt_slab_reserve((most.packed + most.received) * sizeof(float), "the exchange of activations",
                            &self->memory));
     self->packed = self->memory.base;
@@ -176,7 +178,7 @@ void dt_activations_destroy(dt_activations *activations) {
         return;
     for (int i = 0; i < activations->cuts; i++)
         dt_cut_release(&activations->unit_cuts[i].cut);
-    dt_transfers_destroy(activations->transfers);
+    dt_parcels_destroy(activations->parcels);
     dt_slab_release(&activations->memory);
     free(activations);
 }
@@ -242,7 +244,7 @@ static void post_receives(const exchange *e) {
                 to = e->target + place_of(e->want, part);
             else
                 next += area(part);
-            dt_transfers_receive(e->self->transfers, peer, DT_TAG_ACTIVATIONS + root, to, area(part));
+            dt_parcels_receive(e->self->parcels, peer, DT_TAG_ACTIVATIONS + root, to, area(part));
         }
     }
 }
@@ -262,7 +264,7 @@ static void post_sends(const exchange *e) {
                 pack(e->have, part, array, next);
                 next += area(part);
             }
-            dt_transfers_send(e->self->transfers, peer, DT_TAG_ACTIVATIONS + root, from, area(part));
+            dt_parcels_send(e->self->parcels, peer, DT_TAG_ACTIVATIONS + root, from, area(part));
         }
     }
 }
@@ -323,7 +325,7 @@ void dt_activations_reshape(dt_activations *activations, dt_reshape shape, const
     post_receives(&e);
     post_sends(&e);
     copy_own(&e);
-    dt_transfers_wait(activations->transfers);
+    dt_parcels_wait(activations->parcels);
     if (e.cut)
         sum_received(&e);
     else

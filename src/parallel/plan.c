@@ -90,6 +90,11 @@ static double activation_bytes(const dt_network *network, int batch, group g, in
     return sizeof(float) * floats;
 }
 
+/* All of it is gradients, updates or activations, so all of it is as wide as the wire. */
+static double on_wire(dt_wire wire, double bytes) {
+    return wire == DT_WIRE_BF16 ? bytes * sizeof(uint16_t) / sizeof(float) : bytes;
+}
+
 /* The node of a rank, where neighbours fill the nodes. */
 static group node_of(int ranks, int node_ranks, int rank) {
     int first = rank / node_ranks * node_ranks;
@@ -120,20 +125,20 @@ static double column_bytes(const dt_network *network, int batch, int ranks, int 
 }
 
 double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch, int ranks, int node_ranks,
-                     int rank) {
+                     int rank, dt_wire wire) {
     parts floats = parts_of(network);
     group all = {0, ranks, ranks}, node = node_of(ranks, node_ranks, rank);
     bool by_node = kind == DT_STRATEGY_HYBRID_NODE && node.ranks < ranks;
     if (ranks == 1)
         return 0.0;
     if (kind == DT_STRATEGY_ALLREDUCE || kind == DT_STRATEGY_SHARDED)
-        return exchange_bytes(floats.front + floats.split + floats.back, batch, ranks, rank);
+        return on_wire(wire, exchange_bytes(floats.front + floats.split + floats.back, batch, ranks, rank));
     double rest =
         exchange_bytes(floats.front, batch, ranks, rank) + exchange_bytes(floats.back, batch, ranks, rank);
     if (!by_node)
-        return rest + activation_bytes(network, batch, all, rank);
-    return rest + activation_bytes(network, batch, node, rank - node.first) +
-           column_bytes(network, batch, ranks, node_ranks, rank);
+        return on_wire(wire, rest + activation_bytes(network, batch, all, rank));
+    return on_wire(wire, rest + activation_bytes(network, batch, node, rank - node.first) +
+                             column_bytes(network, batch, ranks, node_ranks, rank));
 }
 
 double dt_plan_one_rank(const dt_plan_setup *setup, const dt_plan_times *times) {
@@ -181,7 +186,7 @@ static double largest_bytes(dt_strategy_kind kind, const dt_plan_setup *setup) {
     double largest = 0.0;
     for (int rank = 0; rank < setup->ranks; rank++)
         largest = fmax(largest, dt_plan_bytes(kind, setup->network, setup->batch, setup->ranks,
-                                              setup->node_ranks, rank));
+                                              setup->node_ranks, rank, setup->wire));
     return largest;
 }
 
@@ -191,7 +196,7 @@ static double largest_activation_bytes(const dt_plan_setup *setup, int group_ran
     for (int rank = 0; rank < group_ranks; rank++)
         largest = fmax(largest, activation_bytes(setup->network, setup->batch,
                                                  (group){0, group_ranks, setup->ranks}, rank));
-    return largest;
+    return on_wire(setup->wire, largest);
 }
 
 static double largest_column_bytes(const dt_plan_setup *setup) {
@@ -199,7 +204,7 @@ static double largest_column_bytes(const dt_plan_setup *setup) {
     for (int rank = 0; rank < setup->ranks; rank++)
         largest =
             fmax(largest, column_bytes(setup->network, setup->batch, setup->ranks, setup->node_ranks, rank));
-    return largest;
+    return on_wire(setup->wire, largest);
 }
 
 /* What remains of two transfers on their way during the backward pass and, with `apart`, the second of them

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "dtrain/memory.h"
+#include "parallel/parcels.h"
 
 /* Pieces on their way at one time. The first dense gradients complete far faster than they travel, and
  * messages start moving only when both sides have posted them: with eight pieces posted a call to progress
@@ -21,7 +22,7 @@ typedef enum phase {
 typedef struct piece_slot {
     phase phase;
     int piece;
-    dt_transfers *transfers;
+    dt_parcels *parcels;
     float *staging; /* [foreign roots][slice_floats] */
 } piece_slot;
 
@@ -56,10 +57,14 @@ static dt_status reserve(dt_reduction *reduction) {
     int others = reduction->ranks - 1;
     int collect = cut->bounds.roots * others + cut->bounds.total;
     int capacity = collect > 2 * others ? collect : 2 * others;
+    /* A piece of every own root, a slice of every root of others; the spreading needs less. */
+    size_t travelling = (size_t)cut->bounds.roots * (size_t)reduction->ranks * reduction->slice_floats +
+                        (size_t)cut->bounds.total * reduction->slice_floats;
     for (int i = 0; i < reduction->slot_count; i++) {
         if (piece > 0)
             reduction->slots[i].staging = (float *)reduction->staging.base + (size_t)i * piece;
-        DT_TRY(dt_transfers_create(reduction->config.comm, capacity, &reduction->slots[i].transfers));
+        DT_TRY(dt_parcels_create(reduction->config.comm, reduction->config.kernels, capacity, travelling,
+                                 &reduction->slots[i].parcels));
     }
     return dt_ok();
 }
@@ -92,8 +97,8 @@ void dt_reduction_destroy(dt_reduction *reduction) {
     if (!reduction)
         return;
     for (int i = 0; i < reduction->slot_count; i++)
-        if (reduction->slots[i].transfers)
-            dt_transfers_destroy(reduction->slots[i].transfers);
+        if (reduction->slots[i].parcels)
+            dt_parcels_destroy(reduction->slots[i].parcels);
     dt_slab_release(&reduction->staging);
     free(reduction);
 }
@@ -132,14 +137,14 @@ static void collect(dt_reduction *reduction, piece_slot *slot, int piece) {
     for (int step = 1; step < reduction->ranks && mine.count > 0; step++) {
         int peer = peer_at(reduction, step);
         for (int root = 0; root < dt_cut_roots_of(cut, peer); root++)
-            dt_transfers_receive(slot->transfers, peer, tag_of(reduction, piece, root),
+            dt_parcels_receive(slot->parcels, peer, tag_of(reduction, piece, root),
                                  value_at(reduction, slot, mine, cut->first_root[peer] + root), mine.count);
     }
     for (int step = 1; step < reduction->ranks; step++) {
         int peer = peer_at(reduction, step);
         dt_range theirs = slice_of(reduction, piece, peer);
         for (int root = 0; root < dt_cut_roots_of(cut, reduction->rank) && theirs.count > 0; root++)
-            dt_transfers_send(slot->transfers, peer, tag_of(reduction, piece, root),
+            dt_parcels_send(slot->parcels, peer, tag_of(reduction, piece, root),
                               config->base + (size_t)root * config->stride + theirs.begin, theirs.count);
     }
     slot->phase = PHASE_COLLECT;
@@ -180,10 +185,10 @@ static void spread(dt_reduction *reduction, piece_slot *slot) {
         int peer = peer_at(reduction, step);
         dt_range theirs = slice_of(reduction, slot->piece, peer);
         if (theirs.count > 0)
-            dt_transfers_receive(slot->transfers, peer, tag, base + theirs.begin, theirs.count);
+            dt_parcels_receive(slot->parcels, peer, tag, base + theirs.begin, theirs.count);
     }
     for (int step = 1; step < reduction->ranks && mine.count > 0; step++)
-        dt_transfers_send(slot->transfers, peer_at(reduction, step), tag, base + mine.begin, mine.count);
+        dt_parcels_send(slot->parcels, peer_at(reduction, step), tag, base + mine.begin, mine.count);
     slot->phase = PHASE_SPREAD;
 }
 
@@ -231,7 +236,7 @@ void dt_reduction_progress(dt_reduction *reduction) {
         moved = false;
         for (int i = 0; i < reduction->slot_count; i++) {
             piece_slot *slot = &reduction->slots[i];
-            if (slot->phase == PHASE_FREE || !dt_transfers_test(slot->transfers))
+            if (slot->phase == PHASE_FREE || !dt_parcels_test(slot->parcels))
                 continue;
             advance(reduction, slot);
             moved = true;
@@ -256,7 +261,7 @@ void dt_reduction_finish(dt_reduction *reduction) {
     while (reduction->finished < reduction->pieces) {
         start(reduction);
         piece_slot *slot = oldest(reduction);
-        dt_transfers_wait(slot->transfers);
+        dt_parcels_wait(slot->parcels);
         advance(reduction, slot);
         dt_reduction_progress(reduction);
     }

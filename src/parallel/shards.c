@@ -38,7 +38,7 @@ static dt_status open_exchanges(dt_shards *shards) {
                                .keep = !config->store_gradients};
     DT_TRY(dt_reduction_create(&sum, &shards->reduction));
     DT_TRY(dt_transfers_create(config->comm, 2 * shards->slices.ranks, &shards->state));
-    return dt_spread_create(config->comm, shards->slices, config->weights + config->range.begin,
+    return dt_spread_create(config->comm, config->kernels, shards->slices, config->weights + config->range.begin,
                             DT_TAG_SPREAD + config->number * DT_TAGS, &shards->spread);
 }
 
@@ -125,9 +125,13 @@ void dt_shards_update(dt_shards *shards, dt_adam_step step) {
     for (int piece = shards->pieces - 1; piece >= 0; piece--) {
         dt_range slice = own_slice(shards, piece);
         place -= slice.count;
+        float *m = moments_at(shards, place, false), *v = moments_at(shards, place, true);
+        uint16_t *updates = dt_spread_updates(shards->spread, slice);
         if (slice.count > 0)
             dt_adam_update(config->kernels, step, slice.count, gradients + slice.begin, weights + slice.begin,
-                           moments_at(shards, place, false), moments_at(shards, place, true));
+                           m, v);
+        if (slice.count > 0 && updates)
+            dt_wire_pack_update(config->kernels, step, slice.count, m, v, updates);
         dt_spread_start(shards->spread, piece);
         dt_spread_progress(shards->spread);
     }

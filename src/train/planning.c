@@ -77,7 +77,11 @@ dt_status dt_planning_resolve(dt_comm *comm, dt_kernels *kernels, const dt_optio
                               const dt_network *network, dt_planning *planning, dt_strategy_kind *kind) {
     int ranks = dt_comm_size(comm);
     *planning = (dt_planning){0};
-    dt_plan_setup setup = {network, options->batch, ranks, dt_strategy_node_ranks(comm)};
+    dt_plan_setup setup = {.network = network,
+                           .batch = options->batch,
+                           .ranks = ranks,
+                           .node_ranks = dt_strategy_node_ranks(comm),
+                           .wire = options->wire};
     *kind = options->strategy == DT_STRATEGY_AUTO ? DT_STRATEGY_ALLREDUCE : options->strategy;
     bool hybrid = options->strategy == DT_STRATEGY_HYBRID;
     if (hybrid && options->grid == DT_GRID_NODE && dt_comm_nodes(comm) > 1)
@@ -137,7 +141,11 @@ static dt_status plan_all(const dt_options *options, dt_comm *comm, dt_kernels *
     const char *list = options->plan_ranks ? options->plan_ranks : own;
     DT_TRY(check_list(list));
     for (int ranks = next_number(&list); ranks > 0; ranks = next_number(&list)) {
-        dt_plan_setup setup = {&network, options->batch, ranks, ranks_of_node(options, comm, ranks)};
+        dt_plan_setup setup = {.network = &network,
+                               .batch = options->batch,
+                               .ranks = ranks,
+                               .node_ranks = ranks_of_node(options, comm, ranks),
+                               .wire = options->wire};
         dt_planning planning;
         DT_TRY(dt_planning_measure(comm, kernels, setup, options, &planning));
         dt_planning_print(&planning);
@@ -153,7 +161,8 @@ dt_status dt_plan_run(const dt_options *options, dt_comm *comm) {
     dt_placement_print(&table);
     dt_status status = dt_team_create(table.places[dt_comm_rank(comm)].threads, &team);
     if (!dt_failed(&status)) {
-        dt_kernels_config config = {.team = team, .isa = options->isa, .engine = options->engine};
+        dt_kernels_config config = {
+            .team = team, .isa = options->isa, .engine = options->engine, .wire = options->wire};
         status = dt_kernels_create(&config, &kernels);
     }
     status = dt_comm_agree(comm, status);

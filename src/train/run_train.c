@@ -310,10 +310,11 @@ static void say_start(dt_run *run, const dt_resume *resume) {
     const dt_checkpoint_position *at = &run->position;
     int ranks = dt_comm_size(session->comm);
     dt_log_note(
-        "start: %zu parameters, global batch %d over %d rank%s, %s kernels%s, denormals %s, setup %.2f s",
+        "start: %zu parameters, global batch %d over %d rank%s, %s kernels%s%s, denormals %s, setup %.2f s",
         dt_parameters_total(dt_model_parameters(session->model)), session->options->batch, ranks,
         ranks == 1 ? "" : "s", dt_isa_name(dt_kernels_isa(session->kernels)),
         session->options->precision == DT_PRECISION_BF16 ? " in bf16" : "",
+        session->options->wire == DT_WIRE_BF16 ? ", wire bf16" : "",
         dt_denormals_flushed() ? "flushed to 0" : "kept", dt_timer_now() - run->started);
     dt_metrics_start(run->metrics, session);
     if (resume->found) {

@@ -54,7 +54,8 @@ static dt_status create_kernels(dt_session *session) {
     dt_kernels_config config = {.team = session->team,
                                 .isa = session->isa,
                                 .engine = session->options->engine,
-                                .precision = session->options->precision};
+                                .precision = session->options->precision,
+                                .wire = session->options->wire};
     return dt_kernels_create(&config, &session->kernels);
 }
 

@@ -4,6 +4,7 @@
  * what one strategy has collected another goes on from. */
 #include "test.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,9 @@ static const int batches[STEPS] = {64, 7, 1, 100, 23};
 static const dt_adam_config adam = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 
 static dt_comm *comm;
+
+/* What the sides of the present test send. */
+static dt_wire wire;
 
 /* The inputs of a step are functions of its number and the sample. */
 static float x[BATCH * PIXELS];
@@ -55,8 +59,8 @@ static dt_network tiny_network(double width, dt_bn_axis axis) {
 static void open_model(side *s, const dt_network *network, dt_engine engine, int threads, dt_split split,
                        int ranks) {
     assert_ok(dt_team_create(threads, &s->team));
-    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = s->team, .isa = DT_ISA_BEST, .engine = engine},
-                                &s->kernels));
+    dt_kernels_config kernels = {.team = s->team, .isa = DT_ISA_BEST, .engine = engine, .wire = wire};
+    assert_ok(dt_kernels_create(&kernels, &s->kernels));
     dt_model_config config = {.network = network,
                               .kernels = s->kernels,
                               .samples = BATCH,
@@ -211,7 +215,7 @@ static void run_counted_step(side *s, dt_strategy_kind kind, int step) {
     dt_strategy_gather(s->strategy);
     double sent = (double)(dt_comm_traffic(comm).sent - before.sent);
     double expected = dt_plan_bytes(kind, dt_model_network(s->model), batches[step], dt_comm_size(comm),
-                                    dt_strategy_node_ranks(comm), dt_comm_rank(comm));
+                                    dt_strategy_node_ranks(comm), dt_comm_rank(comm), wire);
     if (sent != expected)
         fail_msg("%s, batch %d, rank %d of %d: %.0f bytes sent, %.0f planned", dt_strategy_name(kind),
                  batches[step], dt_comm_rank(comm), dt_comm_size(comm), sent, expected);
@@ -283,6 +287,45 @@ static void test_restore_under_another_strategy(void **state) {
             close_side(&s);
         }
     release_copies(states);
+}
+
+/* Gradients, updates and activations as bfloat16: other bits, but these too on any cut; and half the bytes.
+ */
+static void test_bits_of_one_rank_over_a_bf16_wire(void **state) {
+    wire = DT_WIRE_BF16;
+    test_bits_of_one_rank(state);
+    test_reference_engine(state);
+    test_restore_under_another_strategy(state);
+    wire = DT_WIRE_FP32;
+}
+
+/* Rounding is seen, and small: a step's update is less than a hundredth away, and what is learnt by five steps
+ * is as good. */
+static void test_bf16_wire_is_near(void **state) {
+    (void)state;
+    if (dt_comm_size(comm) != 1)
+        return;
+    dt_network network = tiny_network(0.04, DT_BN_ROWS);
+    int64_t losses[2][STEPS];
+    state_copy states[2][STEPS];
+    for (int which = 0; which < 2; which++) {
+        wire = which == 0 ? DT_WIRE_FP32 : DT_WIRE_BF16;
+        run_alone(&network, DT_ENGINE_AUTO, losses[which], states[which]);
+    }
+    wire = DT_WIRE_FP32;
+    const float *exact = states[0][0].image.v, *rounded = states[1][0].image.v;
+    size_t floats = dt_parameters_layout(&network).floats;
+    double difference = 0, size = 0;
+    for (size_t i = 0; i < floats; i++) {
+        difference += ((double)exact[i] - (double)rounded[i]) * ((double)exact[i] - (double)rounded[i]);
+        size += (double)exact[i] * (double)exact[i];
+    }
+    assert_true(difference > 0.0);
+    assert_true(difference < 1e-4 * size);
+    for (int step = 0; step < STEPS; step++)
+        assert_true(fabs((double)losses[1][step] / (double)losses[0][step] - 1.0) < 0.02);
+    for (int which = 0; which < 2; which++)
+        release_copies(states[which]);
 }
 
 static void test_too_many_ranks_for_the_columns(void **state) {
@@ -362,6 +405,8 @@ int main(int count, char **arguments) {
         cmocka_unit_test(test_bits_of_one_rank),
         cmocka_unit_test(test_reference_engine),
         cmocka_unit_test(test_restore_under_another_strategy),
+        cmocka_unit_test(test_bits_of_one_rank_over_a_bf16_wire),
+        cmocka_unit_test(test_bf16_wire_is_near),
         cmocka_unit_test(test_a_flipped_bit_is_found),
         cmocka_unit_test(test_too_many_ranks_for_the_columns),
     };

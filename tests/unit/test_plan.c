@@ -29,7 +29,7 @@ static double most_bytes_on(dt_strategy_kind kind, int batch, int ranks, int nod
     dt_network network = full_network();
     double most = 0.0;
     for (int rank = 0; rank < ranks; rank++)
-        most = fmax(most, dt_plan_bytes(kind, &network, batch, ranks, node_ranks, rank));
+        most = fmax(most, dt_plan_bytes(kind, &network, batch, ranks, node_ranks, rank, DT_WIRE_FP32));
     return most;
 }
 
@@ -49,7 +49,7 @@ static void test_bytes_at_full_width(void **state) {
             /* The slices of the last piece may differ by a grain. */
             assert_true(fabs(most_bytes(kind, 64, ranks) - ideal) <= 64.0 * ranks * ranks);
         }
-    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID, &network, 64, 1, 1, 0) == 0.0);
+    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID, &network, 64, 1, 1, 0, DT_WIRE_FP32) == 0.0);
 }
 
 /* What all ranks send together does not depend on how it is counted: roots that are not their owner's, sums
@@ -64,7 +64,7 @@ static void test_bytes_of_uneven_cuts(void **state) {
 static void test_slow_links_call_for_hybrid(void **state) {
     (void)state;
     dt_network network = full_network();
-    dt_plan_setup setup = {&network, 64, 2, 1};
+    dt_plan_setup setup = {.network = &network, .batch = 64, .ranks = 2, .node_ranks = 1};
     dt_plan_times slow = plain_times(1e10, 0.12e9);
     dt_plan_row rows[DT_STRATEGIES];
     for (int kind = 0; kind < DT_STRATEGIES; kind++)
@@ -86,7 +86,7 @@ static void test_slow_links_call_for_hybrid(void **state) {
 static void test_optimizer_is_divided(void **state) {
     (void)state;
     dt_network network = full_network();
-    dt_plan_setup setup = {&network, 64, 4, 4};
+    dt_plan_setup setup = {.network = &network, .batch = 64, .ranks = 4, .node_ranks = 4};
     dt_plan_times times = plain_times(1e10, 1e9);
     dt_plan_row whole = dt_plan_predict(DT_STRATEGY_ALLREDUCE, &setup, &times);
     dt_plan_row shared = dt_plan_predict(DT_STRATEGY_SHARDED, &setup, &times);
@@ -100,7 +100,7 @@ static void test_faster_links_never_slow_a_step(void **state) {
     for (int ranks = 2; ranks <= 8; ranks++)
         for (int node_ranks = 1; node_ranks <= ranks; node_ranks++)
             for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++) {
-                dt_plan_setup setup = {&network, 64, ranks, node_ranks};
+                dt_plan_setup setup = {.network = &network, .batch = 64, .ranks = ranks, .node_ranks = node_ranks};
                 dt_plan_times slow = plain_times(1e9, 1e8), fast = plain_times(2e9, 2e8);
                 assert_true(dt_plan_predict(kind, &setup, &slow).step >=
                             dt_plan_predict(kind, &setup, &fast).step);
@@ -110,7 +110,7 @@ static void test_faster_links_never_slow_a_step(void **state) {
 static void test_what_cannot_be_is_not_chosen(void **state) {
     (void)state;
     dt_network network = full_network();
-    dt_plan_setup setup = {&network, 1024, 65, 65};
+    dt_plan_setup setup = {.network = &network, .batch = 1024, .ranks = 65, .node_ranks = 65};
     dt_plan_times times = plain_times(1e8, 1e8);
     dt_plan_row rows[DT_STRATEGIES];
     for (int kind = 0; kind < DT_STRATEGIES; kind++)
@@ -159,7 +159,7 @@ static void test_grid_computes_between_its_ends(void **state) {
     dt_network network = full_network();
     dt_plan_times times = plain_times(1e15, 1e15);
     times.within.latency = times.across.latency = times.add = 0.0;
-    dt_plan_setup setup = {&network, 64, 8, 2};
+    dt_plan_setup setup = {.network = &network, .batch = 64, .ranks = 8, .node_ranks = 2};
     double two = dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &setup, &times).compute;
     setup.node_ranks = 4;
     double four = dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &setup, &times).compute;
@@ -188,8 +188,8 @@ static void test_bytes_of_a_grid(void **state) {
     /* Three ranks and one: the columns are cut as the three cut them, and the fourth holds all of them. */
     double sum = 0.0;
     for (int rank = 0; rank < 3; rank++)
-        sum += dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, rank);
-    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, 3) > 0.9 * 2.0 * columns);
+        sum += dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, rank, DT_WIRE_FP32);
+    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, 3, DT_WIRE_FP32) > 0.9 * 2.0 * columns);
     assert_true(sum > 2.0 * columns);
 }
 
@@ -199,7 +199,8 @@ static void test_grids_that_are_none(void **state) {
     dt_plan_times times = plain_times(1e10, 1e9);
     static const int cases[][2] = {{4, 1}, {4, 4}, {2, 8}, {130, 65}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        dt_plan_setup setup = {&network, 64, cases[i][0], cases[i][1]};
+        dt_plan_setup setup = {
+            .network = &network, .batch = 64, .ranks = cases[i][0], .node_ranks = cases[i][1]};
         assert_false(dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &setup, &times).possible);
     }
     dt_plan_setup wide = {&network, 64, 130, 64};
@@ -210,7 +211,7 @@ static void test_grids_that_are_none(void **state) {
 static void test_one_rank(void **state) {
     (void)state;
     dt_network network = full_network();
-    dt_plan_setup setup = {&network, 64, 1, 1};
+    dt_plan_setup setup = {.network = &network, .batch = 64, .ranks = 1, .node_ranks = 1};
     dt_plan_times times = plain_times(1e10, 1e9);
     dt_plan_row row = dt_plan_predict(DT_STRATEGY_ALLREDUCE, &setup, &times);
     assert_true(row.speedup == 1.0 && row.exposed == 0.0 && row.bytes == 0.0);

@@ -27,9 +27,9 @@ struct dt_transfers {
 typedef struct half {
     dt_transfers *owner;
     int from, to, tag;
-    const float *source; /* a send's */
-    float *target;       /* a receive's */
-    size_t count;
+    const void *source; /* a send's */
+    void *target;       /* a receive's */
+    size_t bytes;
 } half;
 
 static half sends[MOST_MESSAGES], receives[MOST_MESSAGES];
@@ -63,16 +63,33 @@ void dt_transfers_destroy(dt_transfers *transfers) {
     free(transfers);
 }
 
-void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *values, size_t count) {
+static void send(dt_transfers *transfers, int rank, int tag, const void *values, size_t bytes) {
     assert_true(send_count < MOST_MESSAGES);
-    sends[send_count++] = (half){transfers, transfers->comm->rank, rank, tag, values, NULL, count};
+    sends[send_count++] = (half){transfers, transfers->comm->rank, rank, tag, values, NULL, bytes};
     transfers->open++;
 }
 
-void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *values, size_t count) {
+static void receive(dt_transfers *transfers, int rank, int tag, void *values, size_t bytes) {
     assert_true(receive_count < MOST_MESSAGES);
-    receives[receive_count++] = (half){transfers, rank, transfers->comm->rank, tag, NULL, values, count};
+    receives[receive_count++] = (half){transfers, rank, transfers->comm->rank, tag, NULL, values, bytes};
     transfers->open++;
+}
+
+void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *values, size_t count) {
+    send(transfers, rank, tag, values, count * sizeof *values);
+}
+
+void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *values, size_t count) {
+    receive(transfers, rank, tag, values, count * sizeof *values);
+}
+
+void dt_transfers_send_halves(dt_transfers *transfers, int rank, int tag, const uint16_t *halves,
+                              size_t count) {
+    send(transfers, rank, tag, halves, count * sizeof *halves);
+}
+
+void dt_transfers_receive_halves(dt_transfers *transfers, int rank, int tag, uint16_t *halves, size_t count) {
+    receive(transfers, rank, tag, halves, count * sizeof *halves);
 }
 
 static bool fit(const half *a, const half *b) {
@@ -100,8 +117,8 @@ static bool deliver(void) {
             receive = first_fit(receives, receive_count, &sample);
         if (receive < 0)
             continue;
-        assert_true(sends[send].count == receives[receive].count);
-        memcpy(receives[receive].target, sends[send].source, sends[send].count * sizeof(float));
+        assert_true(sends[send].bytes == receives[receive].bytes);
+        memcpy(receives[receive].target, sends[send].source, sends[send].bytes);
         sends[send].owner->open--;
         receives[receive].owner->open--;
         drop(sends, &send_count, send);
@@ -127,6 +144,7 @@ void dt_transfers_wait(dt_transfers *transfers) {
 /* A rank of the step. */
 typedef struct member {
     dt_comm comm;
+    dt_kernels *kernels;
     dt_cut cut;
     float *gradients, *weights;
     dt_shards *shards;
@@ -146,9 +164,10 @@ static void write_roots(member *m, int salt) {
         float stack[DT_LEAF_DEPTH];
         int height = 0;
         for (int leaf = 0; leaf < plan.leaves; leaf++) {
-            stack[height++] = leaf_value(m->cut.share.first_leaf + leaf, i, salt);
+            stack[height] = leaf_value(m->cut.share.first_leaf + leaf, i, salt);
+            dt_wire_round(m->kernels, 1, &stack[height++]);
             for (int merge = 0; merge < merges[leaf]; merge++, height--)
-                stack[height - 2] += stack[height - 1];
+                dt_add_to(m->kernels, 1, &stack[height - 1], &stack[height - 2]);
         }
         for (int root = 0; root < height; root++)
             m->gradients[(size_t)root * FLOATS + i] = stack[root];
@@ -157,6 +176,7 @@ static void write_roots(member *m, int salt) {
 
 static void open_member(member *m, dt_kernels *kernels, int rank, dt_cut_parts parts, size_t piece_floats) {
     m->comm = (dt_comm){rank, parts.count};
+    m->kernels = kernels;
     assert_ok(dt_cut_create_parts(BATCH, parts, rank, &m->cut));
     m->gradients = aligned_alloc(DT_ALIGNMENT, sizeof(float) * FLOATS * (size_t)m->cut.bounds.roots);
     m->weights = aligned_alloc(DT_ALIGNMENT, sizeof(float) * FLOATS);
@@ -229,15 +249,14 @@ static const struct {
               {7, {0}}, {2, {0, 3, 4}}, {2, {0, 1, 5}}, {3, {0, 2, 4, 5}}, {4, {0, 4, 5, 12, 14}}};
 enum { SHAPES = sizeof shapes / sizeof *shapes };
 
-static void test_no_order_changes_a_bit(void **state) {
+static void check_orders(dt_wire wire) {
     static const int batches[] = {64, 7, 100, 23};
     static const size_t pieces[] = {64, 272, 4096};
-    (void)state;
     dt_team *team;
     dt_kernels *kernels;
     float expected[3][FLOATS];
     assert_ok(dt_team_create(1, &team));
-    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = team, .isa = DT_ISA_BEST}, &kernels));
+    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = team, .isa = DT_ISA_BEST, .wire = wire}, &kernels));
     for (int shape = 0; shape < SHAPES; shape++)
         for (int p = 0; p < 3; p++) {
             int size = shapes[shape].count;
@@ -260,9 +279,20 @@ static void test_no_order_changes_a_bit(void **state) {
     dt_team_destroy(team);
 }
 
+static void test_no_order_changes_a_bit(void **state) {
+    (void)state;
+    check_orders(DT_WIRE_FP32);
+}
+
+static void test_no_order_changes_a_bit_of_bf16(void **state) {
+    (void)state;
+    check_orders(DT_WIRE_BF16);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_order_changes_a_bit),
+        cmocka_unit_test(test_no_order_changes_a_bit_of_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
