@@ -43,6 +43,12 @@ typedef struct dt_products {
     void (*gemm_pair)(size_t left_steps, size_t right_steps, size_t vectors, const float *a, const float *b,
                       int merges, float *slot);
 
+    /* The same with DT_WIRE_BF16: leaves and sums are rounded. */
+    void (*gemm_leaf_rounded)(size_t steps, size_t vectors, const float *a, const float *b, int merges,
+                              float *slot);
+    void (*gemm_pair_rounded)(size_t left_steps, size_t right_steps, size_t vectors, const float *a,
+                              const float *b, int merges, float *slot);
+
     /* packed[k][j] = source[k][j] for j < count, 0 up to `lanes`. */
     void (*pack_straight)(size_t depth, size_t lanes, size_t count, const float *source, size_t stride,
                           float *packed);

@@ -276,6 +276,8 @@ typedef void (*interlude)(void *context, size_t leaves);
 static void compute_tile(const gradient *g, size_t row_tile, size_t panel, float *stack, interlude between,
                          void *context) {
     const dt_leaf_plan *plan = g->plan;
+    const dt_products *products = g->kernels->products;
+    bool rounded = g->kernels->wire == DT_WIRE_BF16;
     size_t next;
     size_t tile_rows = (size_t)g->bodies->tile_rows, tile_columns = (size_t)g->bodies->tile_columns;
     size_t lanes = panel_lanes(g->bodies, (size_t)g->shape.out, panel * tile_columns);
@@ -284,19 +286,15 @@ static void compute_tile(const gradient *g, size_t row_tile, size_t panel, float
     const float *b = g->packed_dz + panel * g->steps * tile_columns;
     for (int leaf = 0; leaf < plan->leaves; leaf++, a += next * tile_rows, b += next * lanes) {
         size_t steps = steps_of(g->kernels, (size_t)dt_leaf_sums_samples(plan, leaf));
-        if (g->kernels->wire == DT_WIRE_BF16) {
-            size_t tile = tile_rows * tile_columns;
-            g->kernels->products->gemm_leaf(steps, vectors, a, b, 0, stack);
-            dt_leaf_sums_merge_rounded(g->bodies, tile, tile, plan->merges[leaf], stack);
-            stack += (1 - plan->merges[leaf]) * (long)tile;
-            next = steps;
-        } else if (is_pair(g, leaf)) {
+        if (is_pair(g, leaf)) {
             next = steps_of(g->kernels, (size_t)dt_leaf_sums_samples(plan, ++leaf));
-            g->kernels->products->gemm_pair(steps, next, vectors, a, b, plan->merges[leaf] - 1, stack);
+            (rounded ? products->gemm_pair_rounded : products->gemm_pair)(steps, next, vectors, a, b,
+                                                                          plan->merges[leaf] - 1, stack);
             stack += (2 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
             next += steps;
         } else {
-            g->kernels->products->gemm_leaf(steps, vectors, a, b, plan->merges[leaf], stack);
+            (rounded ? products->gemm_leaf_rounded : products->gemm_leaf)(steps, vectors, a, b,
+                                                                          plan->merges[leaf], stack);
             stack += (1 - plan->merges[leaf]) * (long)(tile_rows * tile_columns);
             next = steps;
         }

@@ -4,6 +4,7 @@
  * and, if it is not vector_bodies.h, DT_PRODUCTS, the name of a table of these bodies. */
 #include "kernels/bodies.h"
 #include "kernels/vector_operands.h"
+#include "kernels/vector_rounding.h"
 
 enum { TILE_COLUMNS = DT_TILE_VECTORS * DT_WIDTH, TILE = DT_TILE_ROWS * TILE_COLUMNS };
 
@@ -32,6 +33,18 @@ DT_INLINE void tile_add(tile c, int vectors, const float *from) {
         DT_UNROLL
         for (int j = 0; j < vectors; j++)
             c[i][j] += load(from + i * TILE_COLUMNS + j * DT_WIDTH);
+    }
+}
+
+/* With DT_WIRE_BF16. */
+DT_INLINE void tile_round(tile c, int vectors, bool rounded) {
+    if (!rounded)
+        return;
+    DT_UNROLL
+    for (int i = 0; i < DT_TILE_ROWS; i++) {
+        DT_UNROLL
+        for (int j = 0; j < vectors; j++)
+            c[i][j] = to_wire_of_sums(c[i][j]);
     }
 }
 
@@ -71,24 +84,36 @@ static void gemm_tile(size_t depth, size_t vectors, const float *a, const float 
         gemm_tile_of(DT_TILE_VECTORS, depth, a, b, resume, to);
 }
 
-DT_INLINE void gemm_leaf_of(int vectors, size_t depth, const float *a, const float *b, int merges,
-                            float *slot) {
+DT_INLINE void gemm_leaf_of(int vectors, bool rounded, size_t depth, const float *a, const float *b,
+                            int merges, float *slot) {
     tile c = {{{0}}};
     tile_chain(c, vectors, depth, a, b);
+    tile_round(c, vectors, rounded);
     for (; merges > 0; merges--) {
         slot -= TILE;
         tile_add(c, vectors, slot);
+        tile_round(c, vectors, rounded);
     }
     tile_store(c, vectors, slot);
 }
 
-static void gemm_leaf(size_t depth, size_t vectors, const float *a, const float *b, int merges, float *slot) {
+DT_INLINE void gemm_leaf_wide(size_t vectors, bool rounded, size_t depth, const float *a, const float *b,
+                              int merges, float *slot) {
     if (vectors == 1)
-        gemm_leaf_of(1, depth, a, b, merges, slot);
+        gemm_leaf_of(1, rounded, depth, a, b, merges, slot);
     else if (vectors == 2)
-        gemm_leaf_of(2, depth, a, b, merges, slot);
+        gemm_leaf_of(2, rounded, depth, a, b, merges, slot);
     else
-        gemm_leaf_of(DT_TILE_VECTORS, depth, a, b, merges, slot);
+        gemm_leaf_of(DT_TILE_VECTORS, rounded, depth, a, b, merges, slot);
+}
+
+static void gemm_leaf(size_t depth, size_t vectors, const float *a, const float *b, int merges, float *slot) {
+    gemm_leaf_wide(vectors, false, depth, a, b, merges, slot);
+}
+
+static void gemm_leaf_rounded(size_t depth, size_t vectors, const float *a, const float *b, int merges,
+                              float *slot) {
+    gemm_leaf_wide(vectors, true, depth, a, b, merges, slot);
 }
 
 /* Half of the rows of a tile, for two leaves at a time: their sum needs no memory in between. */
@@ -109,8 +134,8 @@ DT_INLINE void half_step(half_tile c, int vectors, const float *a, const float *
 }
 
 /* The leaves' chains go side by side; the right leaf may be the shorter one. */
-DT_INLINE void gemm_half_pair(int vectors, size_t left_depth, size_t right_depth, const float *a,
-                              const float *b, int merges, float *slot) {
+DT_INLINE void gemm_half_pair(int vectors, bool rounded, size_t left_depth, size_t right_depth,
+                              const float *a, const float *b, int merges, float *slot) {
     half_tile left = {{{0}}}, right = {{{0}}};
     const float *right_a = a + left_depth * DT_TILE_ROWS,
                 *right_b = b + left_depth * (size_t)vectors * DT_WIDTH;
@@ -125,15 +150,18 @@ DT_INLINE void gemm_half_pair(int vectors, size_t left_depth, size_t right_depth
     for (int i = 0; i < HALF_ROWS; i++) {
         DT_UNROLL
         for (int j = 0; j < vectors; j++)
-            left[i][j] += right[i][j];
+            left[i][j] = rounded ? to_wire_of_sums(to_wire_of_sums(left[i][j]) + to_wire_of_sums(right[i][j]))
+                                 : left[i][j] + right[i][j];
     }
     for (; merges > 0; merges--) {
         slot -= TILE;
         DT_UNROLL
         for (int i = 0; i < HALF_ROWS; i++) {
             DT_UNROLL
-            for (int j = 0; j < vectors; j++)
+            for (int j = 0; j < vectors; j++) {
                 left[i][j] += load(slot + i * TILE_COLUMNS + j * DT_WIDTH);
+                left[i][j] = rounded ? to_wire_of_sums(left[i][j]) : left[i][j];
+            }
         }
     }
     DT_UNROLL
@@ -144,21 +172,31 @@ DT_INLINE void gemm_half_pair(int vectors, size_t left_depth, size_t right_depth
     }
 }
 
-DT_INLINE void gemm_pair_of(int vectors, size_t left_depth, size_t right_depth, const float *a,
+DT_INLINE void gemm_pair_of(int vectors, bool rounded, size_t left_depth, size_t right_depth, const float *a,
                             const float *b, int merges, float *slot) {
-    gemm_half_pair(vectors, left_depth, right_depth, a, b, merges, slot);
-    gemm_half_pair(vectors, left_depth, right_depth, a + HALF_ROWS, b, merges,
+    gemm_half_pair(vectors, rounded, left_depth, right_depth, a, b, merges, slot);
+    gemm_half_pair(vectors, rounded, left_depth, right_depth, a + HALF_ROWS, b, merges,
                    slot + HALF_ROWS * TILE_COLUMNS);
+}
+
+DT_INLINE void gemm_pair_wide(size_t vectors, bool rounded, size_t left_depth, size_t right_depth,
+                              const float *a, const float *b, int merges, float *slot) {
+    if (vectors == 1)
+        gemm_pair_of(1, rounded, left_depth, right_depth, a, b, merges, slot);
+    else if (vectors == 2)
+        gemm_pair_of(2, rounded, left_depth, right_depth, a, b, merges, slot);
+    else
+        gemm_pair_of(DT_TILE_VECTORS, rounded, left_depth, right_depth, a, b, merges, slot);
 }
 
 static void gemm_pair(size_t left_depth, size_t right_depth, size_t vectors, const float *a, const float *b,
                       int merges, float *slot) {
-    if (vectors == 1)
-        gemm_pair_of(1, left_depth, right_depth, a, b, merges, slot);
-    else if (vectors == 2)
-        gemm_pair_of(2, left_depth, right_depth, a, b, merges, slot);
-    else
-        gemm_pair_of(DT_TILE_VECTORS, left_depth, right_depth, a, b, merges, slot);
+    gemm_pair_wide(vectors, false, left_depth, right_depth, a, b, merges, slot);
+}
+
+static void gemm_pair_rounded(size_t left_depth, size_t right_depth, size_t vectors, const float *a,
+                              const float *b, int merges, float *slot) {
+    gemm_pair_wide(vectors, true, left_depth, right_depth, a, b, merges, slot);
 }
 
 _Static_assert(DT_TILE_VECTORS == 2 || DT_TILE_VECTORS == 3, "gemm_tile and gemm_leaf know these");
@@ -387,11 +425,12 @@ static float pair_chains(size_t rounds) {
 #endif
 
 /* The table of these bodies. */
-#define PRODUCTS                                                                                      \
-    {                                                                                                 \
-        .pair = PAIR, .gemm_tile = gemm_tile, .gemm_leaf = gemm_leaf,                                 \
-        .gemm_pair = DT_PAIRS ? gemm_pair : NULL, .pack_straight = pack_straight,                     \
-        .pack_transposed = pack_transposed, .row_products = row_products, .pair_chains = PAIR_CHAINS, \
+#define PRODUCTS                                                                                           \
+    {                                                                                                      \
+        .pair = PAIR, .gemm_tile = gemm_tile, .gemm_leaf = gemm_leaf,                                      \
+        .gemm_pair = DT_PAIRS ? gemm_pair : NULL, .gemm_leaf_rounded = gemm_leaf_rounded,                  \
+        .gemm_pair_rounded = DT_PAIRS ? gemm_pair_rounded : NULL, .pack_straight = pack_straight,          \
+        .pack_transposed = pack_transposed, .row_products = row_products, .pair_chains = PAIR_CHAINS,      \
     }
 
 #ifdef DT_PRODUCTS

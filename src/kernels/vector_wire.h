@@ -3,19 +3,9 @@
 #ifndef DTRAIN_KERNELS_VECTOR_WIRE_H
 #define DTRAIN_KERNELS_VECTOR_WIRE_H
 
-#include "kernels/vector.h"
+#include "kernels/vector_rounding.h"
 
-typedef uint32_t wire_lanes __attribute__((vector_size(DT_WIDTH * 4)));
 typedef uint16_t wire_halves __attribute__((vector_size(DT_WIDTH * 2)));
-
-/* To the nearest bfloat16, ties to even. The carry out of the fraction raises the exponent, up to infinity; a
- * NaN gets a bit that no carry can take from it. */
-DT_INLINE vector to_wire(vector value) {
-    wire_lanes bits = (wire_lanes)value, nan = (wire_lanes)(value != value);
-    wire_lanes result = bits + 0x7fffu + ((bits >> 16) & 1u);
-    result = (nan & (bits | 0x400000u)) | (~nan & result);
-    return (vector)(result & 0xffff0000u);
-}
 
 DT_INLINE void store_halves(uint16_t *to, vector value) {
     wire_halves narrow = __builtin_convertvector((wire_lanes)value >> 16, wire_halves);
