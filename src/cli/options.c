@@ -120,7 +120,7 @@ static const dt_option table[] = {
      .text = "compare weights and optimizer of all ranks every K steps; 0: after each epoch alone"},
 
     {"ranks", "N[,N...]", DT_GROUP_PLAN, DT_OPTION_TEXT, FIELD(plan_ranks), .otherwise = "the ranks that run",
-     .text = "numbers of ranks to plan for"},
+     .text = "numbers of ranks to plan for; -N 2 4 8 is the same as --ranks 2,4,8", .letter = 'N'},
     {"node-ranks", "N", DT_GROUP_PLAN, DT_OPTION_COUNT, FIELD(node_ranks), FROM_TO(0, 65536), .initial = "0",
      .text = "ranks of a node; 0: as they run, with a link one"},
     {"link-gbits", "G", DT_GROUP_PLAN, DT_OPTION_DOUBLE, FIELD(link_gbits), FROM_TO(0, 1e6), .initial = "0",
@@ -597,6 +597,8 @@ typedef struct reading {
     unsigned arguments;      /* all arguments so far */
     const dt_option *hungry; /* an option whose value may be the next word, or NULL */
     int hungry_next;         /* the number of that word */
+    const dt_option *list;   /* an option whose value may go on in the next word, or NULL */
+    int list_next;           /* the number of that word */
     dt_status status;
 } reading;
 
@@ -662,8 +664,29 @@ static bool is_hungry_value(const reading *read, int word, const char *value) {
     return read->hungry && read->hungry_next == word && !find_command(value, &command);
 }
 
+static bool goes_on(const reading *read, int word, const char *value) {
+    return read->list && read->list_next == word && *value && !value[strspn(value, "0123456789,")];
+}
+
+/* One more word of a list. */
+static dt_status lengthen(reading *read, const char *value) {
+    const char **field = (const char **)((char *)&read->line->options + read->list->offset);
+    char *list = read->line->list;
+    size_t used = strlen(*field), more = strlen(value);
+    if (used + 1 + more >= DT_LIST_ROOM)
+        return dt_fail(DT_USAGE, "--%s: more than %d letters", read->list->name, DT_LIST_ROOM - 1);
+    memmove(list, *field, used);
+    list[used] = ',';
+    memcpy(list + used + 1, value, more + 1);
+    *field = list;
+    read->list_next++;
+    return dt_ok();
+}
+
 /* The first argument is the command; files follow. */
 static dt_status take_argument(reading *read, int word, const char *value) {
+    if (goes_on(read, word, value))
+        return lengthen(read, value);
     if (is_hungry_value(read, word, value))
         return take_option(read->line, read->hungry, value);
     unsigned number = read->arguments++;
@@ -697,12 +720,21 @@ static dt_status check_arguments(const reading *read) {
 }
 
 enum {
-    FIRST_KEY = 1000, /* no character, so that no option has a short form */
+    FIRST_KEY = 1000, /* no character, so that no option has a short form but those with a letter */
     LAST_GROUP = -1   /* where argp puts options named help and version in any case */
 };
 
+/* Letters stand for their options. */
+static int key_of(int key) {
+    for (int row = 0; row < ROWS; row++)
+        if (table[row].letter && table[row].letter == key)
+            return FIRST_KEY + row;
+    return key;
+}
+
 static error_t take_key(int key, char *argument, struct argp_state *state) {
     reading *read = state->input;
+    key = key_of(key);
     if (key == ARGP_KEY_ARG)
         read->status = take_argument(read, state->next - 1, argument);
     else if (key >= FIRST_KEY && key < FIRST_KEY + ROWS) {
@@ -710,6 +742,8 @@ static error_t take_key(int key, char *argument, struct argp_state *state) {
         read->status = take_option(read->line, option, argument);
         read->hungry = option->kind == DT_OPTION_TEXT_OR_NOTHING && !argument ? option : NULL;
         read->hungry_next = state->next;
+        read->list = option->letter ? option : NULL;
+        read->list_next = state->next;
     } else if (key == ARGP_KEY_ERROR && !dt_failed(&read->status)) {
         /* getopt does not say which word it refused: it has stepped over a long option, but may still stand
          * on a cluster of short ones. */
@@ -723,7 +757,7 @@ static error_t take_key(int key, char *argument, struct argp_state *state) {
 
 /* argp's view of the table: a title before each group, an end mark behind all. */
 typedef struct argp_view {
-    struct argp_option options[ROWS + DT_GROUPS + 1];
+    struct argp_option options[2 * ROWS + DT_GROUPS + 1];
     char texts[ROWS][TEXT_ROOM];
     char arguments[ROWS][NAME_ROOM];
 } argp_view;
@@ -756,6 +790,8 @@ static void view_fill(argp_view *view) {
             .doc = view_text(option, view->texts[row]),
             .group = group,
         };
+        if (option->letter)
+            *next++ = (struct argp_option){.key = option->letter, .flags = OPTION_ALIAS, .group = group};
     }
 }
 

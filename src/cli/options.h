@@ -50,7 +50,7 @@ typedef enum dt_option_group {
     DT_GROUPS
 } dt_option_group;
 
-enum { DT_MAX_CHOICES = 6, DT_MAX_PATHS = 32 };
+enum { DT_MAX_CHOICES = 6, DT_MAX_PATHS = 32, DT_LIST_ROOM = 256 };
 
 typedef struct dt_choice {
     const char *name; /* NULL behind the last one */
@@ -75,6 +75,7 @@ typedef struct dt_option {
     const char *initial; /* the default as one would type it; NULL: field 0, and `otherwise` says what then */
     const char *otherwise; /* the default in words, where its value does not tell */
     const char *text;
+    char letter; /* a short form whose value may go on in the words behind it, if they are numbers; 0: none */
 } dt_option;
 
 /* The table. */
@@ -89,7 +90,8 @@ dt_options dt_options_default(void);
 
 typedef struct dt_command_line {
     dt_command command;
-    dt_options options;              /* its strings are those of argv */
+    dt_options options;              /* its strings are those of argv, or `list` */
+    char list[DT_LIST_ROOM];         /* "2,4,8", which came as words of their own */
     const char *paths[DT_MAX_PATHS]; /* report: its arguments; those of argv */
     int path_count;
 } dt_command_line;

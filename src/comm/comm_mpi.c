@@ -162,9 +162,27 @@ static const char *variable(const char *name) {
     return getenv(name);
 }
 
+#ifdef OPEN_MPI
+/* How Open MPI uses TCP, where the user has not said it. Messages up to the first limit are given to the kernel
+ * at once, which sends and receives them while the ranks compute; longer ones wait for both sides to call MPI,
+ * as often as they have parts. A slice of a piece (DT_PIECE_FLOATS) on two ranks is shorter. With one link the
+ * acknowledgements of one direction wait behind the data of the other. */
+static dt_status prepare_tcp(void) {
+    static const char *const settings[][2] = {{"OMPI_MCA_btl_tcp_eager_limit", "589824"},
+                                              {"OMPI_MCA_btl_tcp_rndv_eager_limit", "589824"},
+                                              {"OMPI_MCA_btl_tcp_max_send_size", "589824"},
+                                              {"OMPI_MCA_btl_tcp_links", "2"}};
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++)
+        if (setenv(settings[i][0], settings[i][1], 0) != 0)
+            return dt_fail(DT_MEMORY, "no memory for the environment variable %s", settings[i][0]);
+    return dt_ok();
+}
+#endif
+
 static dt_status start_mpi(void) {
     DT_TRY(check_version());
 #ifdef OPEN_MPI
+    DT_TRY(prepare_tcp());
     /* Open MPI ends the process inside its initialisation in this case, with a message that helps nobody. */
     DT_TRY(dt_launch_check(variable, 0));
 #endif

@@ -9,9 +9,9 @@
 #include "parallel/parcels.h"
 
 /* Pieces on their way at one time. The first dense gradients complete far faster than they travel, and
- * messages start moving only when both sides have posted them: with eight pieces posted a call to progress
- * finds work. Each costs staging memory for one slice of every foreign root. */
-enum { SLOTS = 8 };
+ * messages start moving only when both sides have posted them: with 32 MB posted a call to progress finds
+ * work. Each costs staging memory for one slice of every foreign root. */
+enum { SLOTS = 32 };
 
 typedef enum phase {
     PHASE_FREE,

@@ -22,6 +22,8 @@ struct dt_strategy {
     dt_cut cut;
     dt_statistics statistics;
     int columns;      /* shared ones, that are compared */
+    int held; /* tensors whose gradients are ready and wait for a combination */
+    int held_tensors[DT_MAX_TENSORS];
     uint64_t *hashes; /* [ranks + 1][replicas]: this rank's, then everybody's */
 };
 
@@ -84,9 +86,16 @@ int dt_strategy_roots(int batch, int ranks) {
     return dt_cut_find_bounds(batch, (dt_cut_parts){.count = ranks}, 0).roots;
 }
 
+static void release_held(dt_strategy *strategy) {
+    for (int i = 0; i < strategy->held; i++)
+        strategy->ops->gradient_ready(strategy->state, strategy->held_tensors[i]);
+    strategy->held = 0;
+}
+
 static void exchange_combine(void *context, const double *partials, int width, double *sums) {
     dt_strategy *strategy = context;
     dt_statistics_combine(&strategy->statistics, &strategy->cut.share, partials, width, sums);
+    release_held(strategy);
 }
 
 static void exchange_weights_needed(void *context, int tensor) {
@@ -95,9 +104,18 @@ static void exchange_weights_needed(void *context, int tensor) {
         strategy->ops->weights_needed(strategy->state, tensor);
 }
 
+/* Behind a normalisation's layer its statistics are combined next, in small messages that everybody waits for.
+ * They would wait behind the gradient's on the same link: it leaves after them, and travels while the next
+ * layer is computed. */
 static void exchange_gradient_ready(void *context, int tensor) {
     dt_strategy *strategy = context;
-    strategy->ops->gradient_ready(strategy->state, tensor);
+    int layer = dt_model_parameters(strategy->model)->tensors[tensor].layer;
+    const dt_network *network = dt_model_network(strategy->model);
+    if (layer > 0 && network->layers[layer].kind == DT_LAYER_CONV &&
+        network->layers[layer - 1].kind == DT_LAYER_NORM)
+        strategy->held_tensors[strategy->held++] = tensor;
+    else
+        strategy->ops->gradient_ready(strategy->state, tensor);
 }
 
 static void exchange_reshape(void *context, dt_reshape shape, const float *source, float *target) {
@@ -196,6 +214,7 @@ dt_share dt_strategy_begin(dt_strategy *strategy, int batch) {
 }
 
 void dt_strategy_finish(dt_strategy *strategy) {
+    release_held(strategy);
     strategy->ops->finish(strategy->state);
 }
 

@@ -43,11 +43,11 @@ static inline bool dt_strategy_defers_dense(const dt_strategy_config *config) {
     return dt_comm_size(config->comm) == 1 && !config->store_gradients;
 }
 
-/* Gradients travel in pieces of 4 MB. Smaller ones pay for more messages, larger ones start later and leave
+/* Gradients travel in pieces of 1 MB. Smaller ones pay for more messages, larger ones start later and leave
  * more to wait for behind the last layer; a piece's slices and their staging stay in the cache while they are
- * summed. Temporary buffers of an MPI library for such messages stay below 32 MiB, where the C library would
- * map and unmap pages for each. */
-enum { DT_PIECE_FLOATS = 1 << 20 };
+ * summed. Over TCP the kernel takes messages of this size whole (comm_mpi.c), and they go on while the ranks
+ * compute. */
+enum { DT_PIECE_FLOATS = 1 << 18 };
 
 /* dt_strategy_create with pieces of another size, a multiple of DT_ALIGNMENT_FLOATS. */
 dt_status dt_strategy_create_pieces(const dt_strategy_config *config, size_t piece_floats,

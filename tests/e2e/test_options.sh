@@ -83,7 +83,7 @@ done
 
 # Every option of the user's guide is there; the unit tests look at each default.
 for option in data epochs batch lr beta1 beta2 eps seed bn-axis bn-layers dropout width validation train-limit \
-  test-limit max-steps threads strategy grid engine isa precision methods tune out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
+  test-limit max-steps threads strategy grid engine isa precision wire methods tune out quiet checkpoint-every keep checkpoint-required resume override init max-time on-nan \
   stall-timeout version info help; do
   grep -qE -- "^ +--$option(=|\\[| |\$)" "$folder/output" || complain "--help lacks --$option"
 done

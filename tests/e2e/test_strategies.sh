@@ -96,6 +96,29 @@ if [ "$length" = long ]; then
     exit 0
 fi
 
+# The same over a bf16 wire, whose bits are its own; between nodes of one rank and of two, and over sockets.
+run wire-reference 1 --threads 2 --wire bf16
+if diff -q <(answer "$folder/reference") <(answer "$folder/wire-reference") >/dev/null; then
+    echo "--wire bf16 rounds nothing"
+    exit 1
+fi
+mv "$folder/reference" "$folder/fp32-reference"
+mv "$folder/wire-reference" "$folder/reference"
+run wire-allreduce 2 --strategy allreduce --threads 1 --wire bf16 --check-replicas 2
+expect_same wire-allreduce
+for node_ranks in 1 2; do
+    DTRAIN_NODE_RANKS=$node_ranks run "wire-nodes-$node_ranks" 4 --strategy hybrid --threads 1 --wire bf16
+    expect_same "wire-nodes-$node_ranks"
+done
+OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo run wire-tcp 3 --strategy sharded --threads 1 --wire bf16
+expect_same wire-tcp
+run wire-cut 3 --strategy sharded --threads 1 --max-steps 5 --wire bf16
+run wire-cut 2 --strategy hybrid --threads 1 --wire bf16 --resume "$folder/wire-cut"
+[ "$(answer "$folder/wire-cut" | tail -1)" = "$(answer "$folder/reference" | tail -1)" ]
+awk -v half="$(field wire-nodes-1 bytes_sent_a_step)" -v whole="$(field nodes-1 bytes_sent_a_step)" \
+    'BEGIN { exit !(half > 0 && 2 * half == whole) }'
+mv "$folder/fp32-reference" "$folder/reference"
+
 # Stopped under one strategy, finished under another on other ranks.
 run cut 3 --strategy hybrid --threads 1 --max-steps 5
 run cut 2 --strategy sharded --threads 1 --resume "$folder/cut"
@@ -132,5 +155,7 @@ grep -q 'fastest' "$folder/plan"
 grid=$("$mpiexec" --bind-to none -np 2 "$dtrain" plan --width 0.05 --threads 1 --ranks 4,8 --node-ranks 4 --link-gbits 1 --link-us 50)
 [ "$(grep -c ' hybrid-node ' <<<"$grid")" = 1 ] || { echo "$grid"; exit 1; }
 refuse 2 "start the plan on 2 ranks or more" "$dtrain" plan --width 0.05 --threads 1 --ranks 8 --node-ranks 4 --link-gbits 1
+"$dtrain" plan --width 0.05 --threads 1 -N 2 5 --link-gbits 1 --link-us 50 >"$folder/plan"
+[ "$(grep -c 'plan: batch 64 on [25] ranks, 1 a node' "$folder/plan")" = 2 ]
 refuse 2 "numbers of ranks" "$dtrain" plan --width 0.05 --ranks 2,,3
 refuse 2 "start the plan on 2 ranks or more" "$dtrain" plan --width 0.05 --ranks 2 --threads 1

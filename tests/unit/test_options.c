@@ -215,6 +215,8 @@ static void test_choices_are_named_as_elsewhere(void **state) {
         assert_string_equal(choice->name, dt_strategy_name((dt_strategy_kind)choice->value));
     for (const dt_choice *choice = find("precision")->choices; choice->name; choice++)
         assert_string_equal(choice->name, dt_precision_name((dt_precision)choice->value));
+    for (const dt_choice *choice = find("wire")->choices; choice->name; choice++)
+        assert_string_equal(choice->name, dt_wire_name((dt_wire)choice->value));
     for (const dt_choice *choice = find("isa")->choices; choice->name; choice++)
         if (choice->value != DT_ISA_BEST)
             assert_string_equal(choice->name, dt_isa_name((dt_isa)choice->value));
@@ -338,6 +340,7 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_string_equal(options.methods, "auto");
     assert_false(options.tune);
     assert_int_equal(options.precision, DT_PRECISION_FP32);
+    assert_int_equal(options.wire, DT_WIRE_FP32);
     assert_string_equal(options.out, "run");
     assert_false(options.quiet);
     assert_int_equal(options.checkpoint_every.unit, DT_INTERVAL_EPOCHS);
@@ -351,6 +354,26 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_string_equal(walk_to(&options, "quiet").value, "false");
 }
 
+/* The numbers of ranks, as one word or several; any other word is an argument again. */
+static void test_ranks_have_a_short_form(void **state) {
+    (void)state;
+    dt_command_line line;
+    assert_ok(PARSE(&line, "plan", "-N", "2,4,8", "--width=0.5"));
+    assert_string_equal(line.options.plan_ranks, "2,4,8");
+    assert_ok(PARSE(&line, "plan", "-N", "2", "4,6", "8", "--width=0.5"));
+    assert_string_equal(line.options.plan_ranks, "2,4,6,8");
+    assert_true(line.options.network.width == 0.5);
+    assert_ok(PARSE(&line, "-N2", "4", "plan"));
+    assert_int_equal(line.command, DT_COMMAND_PLAN);
+    assert_string_equal(line.options.plan_ranks, "2,4");
+    assert_fails(PARSE(&line, "plan", "-N", "2", "--quiet", "4"), DT_USAGE, "'4': an argument too many");
+    assert_fails(PARSE(&line, "plan", "-N"), DT_USAGE, "-N");
+    char digits[DT_LIST_ROOM];
+    memset(digits, '1', sizeof digits - 1);
+    digits[sizeof digits - 1] = '\0';
+    assert_fails(PARSE(&line, "plan", "-N", "2", digits), DT_USAGE, "--ranks: more than 255 letters");
+}
+
 static void test_each_option_has_its_field(void **state) {
     (void)state;
     dt_command_line line;
@@ -359,7 +382,7 @@ static void test_each_option_has_its_field(void **state) {
                     "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
                     "--threads=9", "--strategy=hybrid", "--grid=node", "--check-replicas=10", "--ranks=2,4",
                     "--node-ranks=11", "--link-gbits=1.5", "--link-us=2.5", "--engine=blas", "--isa=avx2",
-                    "--precision=bf16", "--methods=m", "--tune", "--out=o", "--quiet"));
+                    "--precision=bf16", "--wire=bf16", "--methods=m", "--tune", "--out=o", "--quiet"));
     dt_options options = line.options;
     assert_ok(PARSE(&line, "--keep=10", "--checkpoint-required", "--override", "--init=i", "--on-nan=rewind",
                     "--stall-timeout=11", "--max-time=12s", "--checkpoint-every=13steps", "--resume=r"));
@@ -397,6 +420,7 @@ static void test_each_option_has_its_field(void **state) {
     assert_string_equal(options.methods, "m");
     assert_true(options.tune);
     assert_int_equal(options.precision, DT_PRECISION_BF16);
+    assert_int_equal(options.wire, DT_WIRE_BF16);
     assert_true(options.quiet);
 }
 
@@ -610,6 +634,7 @@ int main(void) {
         cmocka_unit_test(test_intervals),
         cmocka_unit_test(test_resume),
         cmocka_unit_test(test_defaults_are_the_seed_run),
+        cmocka_unit_test(test_ranks_have_a_short_form),
         cmocka_unit_test(test_each_option_has_its_field),
         cmocka_unit_test(test_initial_values),
         cmocka_unit_test(test_missing_values),
