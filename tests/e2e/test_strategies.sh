@@ -117,6 +117,7 @@ run wire-cut 2 --strategy hybrid --threads 1 --wire bf16 --resume "$folder/wire-
 [ "$(answer "$folder/wire-cut" | tail -1)" = "$(answer "$folder/reference" | tail -1)" ]
 awk -v half="$(field wire-nodes-1 bytes_sent_a_step)" -v whole="$(field nodes-1 bytes_sent_a_step)" \
     'BEGIN { exit !(half > 0 && 2 * half == whole) }'
+mv "$folder/reference" "$folder/wire-reference"
 mv "$folder/fp32-reference" "$folder/reference"
 
 # Stopped under one strategy, finished under another on other ranks.
