@@ -46,11 +46,11 @@ typedef enum dt_precision {
 /* What sums over samples and units are made of, since their parts travel between ranks. */
 typedef enum dt_wire {
     DT_WIRE_FP32, /* float32 */
-    DT_WIRE_BF16  /* each node of the trees of leaves.h and blocks.h, leaves and the root among them, is rounded
-                     to bfloat16 (to the nearest, ties to even) before it is used or stored; additions are
-                     float32. Adam's update is rounded too before it is taken from the weights, which remain
-                     float32. So whatever part of a sum or of a step a rank sends fits in 16 bits, whoever it
-                     is that computes it. Not the sums inside nodes of DT_ENGINE_BLAS */
+    DT_WIRE_BF16  /* each node of the trees of leaves.h and blocks.h, leaves and the root among them, is
+                     rounded  to bfloat16 (to the nearest, ties to even) before it is used or stored; additions
+                     are  float32. Adam's update is rounded too before it is taken from the weights, which
+                     remain  float32. So whatever part of a sum or of a step a rank sends fits in 16 bits,
+                     whoever it  is that computes it. Not the sums inside nodes of DT_ENGINE_BLAS */
 } dt_wire;
 
 typedef enum dt_engine {
@@ -60,7 +60,8 @@ typedef enum dt_engine {
     DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
 } dt_engine;
 
-/* "baseline", "avx2", "avx512", "avx512_bf16"; "auto", "direct", "blas", "reference"; "fp32", "bf16" (both). */
+/* "baseline", "avx2", "avx512", "avx512_bf16"; "auto", "direct", "blas", "reference"; "fp32", "bf16" (both).
+ */
 const char *dt_isa_name(dt_isa isa);
 const char *dt_engine_name(dt_engine engine);
 const char *dt_precision_name(dt_precision precision);

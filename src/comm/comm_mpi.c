@@ -163,10 +163,10 @@ static const char *variable(const char *name) {
 }
 
 #ifdef OPEN_MPI
-/* How Open MPI uses TCP, where the user has not said it. Messages up to the first limit are given to the kernel
- * at once, which sends and receives them while the ranks compute; longer ones wait for both sides to call MPI,
- * as often as they have parts. A slice of a piece (DT_PIECE_FLOATS) on two ranks is shorter. With one link the
- * acknowledgements of one direction wait behind the data of the other. */
+/* How Open MPI uses TCP, where the user has not said it. Messages up to the first limit are given to the
+ * kernel at once, which sends and receives them while the ranks compute; longer ones wait for both sides to
+ * call MPI, as often as they have parts. A slice of a piece (DT_PIECE_FLOATS) on two ranks is shorter. With
+ * one link the acknowledgements of one direction wait behind the data of the other. */
 static dt_status prepare_tcp(void) {
     static const char *const settings[][2] = {{"OMPI_MCA_btl_tcp_eager_limit", "589824"},
                                               {"OMPI_MCA_btl_tcp_rndv_eager_limit", "589824"},

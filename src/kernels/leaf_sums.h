@@ -22,6 +22,7 @@ void dt_leaf_sums_push(dt_kernels *kernels, const dt_leaf_plan *plan, int first,
 
 /* With DT_WIRE_BF16, for stacks whose values are pushed one by one: rounds the value in `slot` and adds it to
  * the `merges` values below, `stride` floats apart, the result taking the place of the lowest. */
-void dt_leaf_sums_merge_rounded(const dt_bodies *bodies, size_t count, size_t stride, int merges, float *slot);
+void dt_leaf_sums_merge_rounded(const dt_bodies *bodies, size_t count, size_t stride, int merges,
+                                float *slot);
 
 #endif

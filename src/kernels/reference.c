@@ -59,8 +59,8 @@ static void stack_push(leaf_stack *stack, int width, const double *leaf, int mer
     for (; merges > 0; merges--) {
         stack->height--;
         for (int i = 0; i < width; i++)
-            stack->values[stack->height - 1][i] = as_wire(
-                stack->wire, stack->values[stack->height - 1][i] + stack->values[stack->height][i]);
+            stack->values[stack->height - 1][i] =
+                as_wire(stack->wire, stack->values[stack->height - 1][i] + stack->values[stack->height][i]);
     }
 }
 
@@ -75,8 +75,8 @@ static int leaf_samples(const dt_leaf_plan *plan, int leaf) {
 }
 
 /* Column sums of dz [samples][rows][columns], leaf by leaf. */
-static void store_bias_gradient(dt_wire wire, const dt_leaf_plan *plan, int rows, int columns, const float *dz,
-                                dt_root_sink sink) {
+static void store_bias_gradient(dt_wire wire, const dt_leaf_plan *plan, int rows, int columns,
+                                const float *dz, dt_root_sink sink) {
     for (int begin = 0; begin < columns; begin += CHUNK) {
         int width = minimum(CHUNK, columns - begin);
         leaf_stack stack = {.wire = wire};

@@ -425,12 +425,12 @@ static float pair_chains(size_t rounds) {
 #endif
 
 /* The table of these bodies. */
-#define PRODUCTS                                                                                           \
-    {                                                                                                      \
-        .pair = PAIR, .gemm_tile = gemm_tile, .gemm_leaf = gemm_leaf,                                      \
-        .gemm_pair = DT_PAIRS ? gemm_pair : NULL, .gemm_leaf_rounded = gemm_leaf_rounded,                  \
-        .gemm_pair_rounded = DT_PAIRS ? gemm_pair_rounded : NULL, .pack_straight = pack_straight,          \
-        .pack_transposed = pack_transposed, .row_products = row_products, .pair_chains = PAIR_CHAINS,      \
+#define PRODUCTS                                                                                      \
+    {                                                                                                 \
+        .pair = PAIR, .gemm_tile = gemm_tile, .gemm_leaf = gemm_leaf,                                 \
+        .gemm_pair = DT_PAIRS ? gemm_pair : NULL, .gemm_leaf_rounded = gemm_leaf_rounded,             \
+        .gemm_pair_rounded = DT_PAIRS ? gemm_pair_rounded : NULL, .pack_straight = pack_straight,     \
+        .pack_transposed = pack_transposed, .row_products = row_products, .pair_chains = PAIR_CHAINS, \
     }
 
 #ifdef DT_PRODUCTS

@@ -41,8 +41,7 @@ dt_status dt_parcels_create(dt_comm *comm, dt_kernels *kernels, int capacity, si
     created->room = packs ? floats : 0;
     dt_status status = dt_transfers_create(comm, capacity, &created->transfers);
     if (!dt_failed(&status))
-        status =
-            dt_slab_reserve(created->room * sizeof(uint16_t), "messages as bfloat16", &created->memory);
+        status = dt_slab_reserve(created->room * sizeof(uint16_t), "messages as bfloat16", &created->memory);
     if (dt_failed(&status))
         dt_parcels_destroy(created);
     else

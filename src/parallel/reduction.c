@@ -138,14 +138,14 @@ static void collect(dt_reduction *reduction, piece_slot *slot, int piece) {
         int peer = peer_at(reduction, step);
         for (int root = 0; root < dt_cut_roots_of(cut, peer); root++)
             dt_parcels_receive(slot->parcels, peer, tag_of(reduction, piece, root),
-                                 value_at(reduction, slot, mine, cut->first_root[peer] + root), mine.count);
+                               value_at(reduction, slot, mine, cut->first_root[peer] + root), mine.count);
     }
     for (int step = 1; step < reduction->ranks; step++) {
         int peer = peer_at(reduction, step);
         dt_range theirs = slice_of(reduction, piece, peer);
         for (int root = 0; root < dt_cut_roots_of(cut, reduction->rank) && theirs.count > 0; root++)
             dt_parcels_send(slot->parcels, peer, tag_of(reduction, piece, root),
-                              config->base + (size_t)root * config->stride + theirs.begin, theirs.count);
+                            config->base + (size_t)root * config->stride + theirs.begin, theirs.count);
     }
     slot->phase = PHASE_COLLECT;
     slot->piece = piece;

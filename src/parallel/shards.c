@@ -38,8 +38,9 @@ static dt_status open_exchanges(dt_shards *shards) {
                                .keep = !config->store_gradients};
     DT_TRY(dt_reduction_create(&sum, &shards->reduction));
     DT_TRY(dt_transfers_create(config->comm, 2 * shards->slices.ranks, &shards->state));
-    return dt_spread_create(config->comm, config->kernels, shards->slices, config->weights + config->range.begin,
-                            DT_TAG_SPREAD + config->number * DT_TAGS, &shards->spread);
+    return dt_spread_create(config->comm, config->kernels, shards->slices,
+                            config->weights + config->range.begin, DT_TAG_SPREAD + config->number * DT_TAGS,
+                            &shards->spread);
 }
 
 dt_status dt_shards_create(const dt_shards_config *config, dt_shards **shards) {

@@ -21,8 +21,8 @@ struct dt_strategy {
     dt_exchange exchange;
     dt_cut cut;
     dt_statistics statistics;
-    int columns;      /* shared ones, that are compared */
-    int held; /* tensors whose gradients are ready and wait for a combination */
+    int columns; /* shared ones, that are compared */
+    int held;    /* tensors whose gradients are ready and wait for a combination */
     int held_tensors[DT_MAX_TENSORS];
     uint64_t *hashes; /* [ranks + 1][replicas]: this rank's, then everybody's */
 };
@@ -104,9 +104,9 @@ static void exchange_weights_needed(void *context, int tensor) {
         strategy->ops->weights_needed(strategy->state, tensor);
 }
 
-/* Behind a normalisation's layer its statistics are combined next, in small messages that everybody waits for.
- * They would wait behind the gradient's on the same link: it leaves after them, and travels while the next
- * layer is computed. */
+/* Behind a normalisation's layer its statistics are combined next, in small messages that everybody waits
+ * for. They would wait behind the gradient's on the same link: it leaves after them, and travels while the
+ * next layer is computed. */
 static void exchange_gradient_ready(void *context, int tensor) {
     dt_strategy *strategy = context;
     int layer = dt_model_parameters(strategy->model)->tensors[tensor].layer;

@@ -100,7 +100,8 @@ static void test_faster_links_never_slow_a_step(void **state) {
     for (int ranks = 2; ranks <= 8; ranks++)
         for (int node_ranks = 1; node_ranks <= ranks; node_ranks++)
             for (dt_strategy_kind kind = DT_STRATEGY_ALLREDUCE; kind <= DT_STRATEGY_HYBRID; kind++) {
-                dt_plan_setup setup = {.network = &network, .batch = 64, .ranks = ranks, .node_ranks = node_ranks};
+                dt_plan_setup setup = {
+                    .network = &network, .batch = 64, .ranks = ranks, .node_ranks = node_ranks};
                 dt_plan_times slow = plain_times(1e9, 1e8), fast = plain_times(2e9, 2e8);
                 assert_true(dt_plan_predict(kind, &setup, &slow).step >=
                             dt_plan_predict(kind, &setup, &fast).step);
@@ -189,7 +190,8 @@ static void test_bytes_of_a_grid(void **state) {
     double sum = 0.0;
     for (int rank = 0; rank < 3; rank++)
         sum += dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, rank, DT_WIRE_FP32);
-    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, 3, DT_WIRE_FP32) > 0.9 * 2.0 * columns);
+    assert_true(dt_plan_bytes(DT_STRATEGY_HYBRID_NODE, &network, 32, 4, 3, 3, DT_WIRE_FP32) >
+                0.9 * 2.0 * columns);
     assert_true(sum > 2.0 * columns);
 }
 

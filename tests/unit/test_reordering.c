@@ -256,7 +256,8 @@ static void check_orders(dt_wire wire) {
     dt_kernels *kernels;
     float expected[3][FLOATS];
     assert_ok(dt_team_create(1, &team));
-    assert_ok(dt_kernels_create(&(dt_kernels_config){.team = team, .isa = DT_ISA_BEST, .wire = wire}, &kernels));
+    assert_ok(
+        dt_kernels_create(&(dt_kernels_config){.team = team, .isa = DT_ISA_BEST, .wire = wire}, &kernels));
     for (int shape = 0; shape < SHAPES; shape++)
         for (int p = 0; p < 3; p++) {
             int size = shapes[shape].count;
