@@ -250,12 +250,13 @@ static dt_status run_epoch(dt_run *run) {
     dt_traffic before = dt_comm_traffic(run->session.comm);
     record.epoch_steps = -at->step;
     DT_TRY(run_steps(run));
+    /* What follows, weights for the evaluation on all ranks among it, is no part of a step. */
+    double trained = dt_timer_now();
     DT_TRY(dt_strategy_check_replicas(run->strategy, at->step));
     dt_traffic after = dt_comm_traffic(run->session.comm);
     record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
                                   after.seconds - before.seconds};
     record.epoch_steps += at->step;
-    double trained = dt_timer_now();
     record.images_per_s = (double)(at->train_samples - samples) / (trained - start);
     record.train = epoch_totals(at);
     record.steps = at->step;
