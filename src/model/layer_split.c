@@ -70,7 +70,7 @@ static void forward(dt_layer *layer, const dt_pass *pass) {
             dt_dropout_forward(pass->kernels, key, samples, split->units.samples,
                                pass->batch->batch_samples + split->group->first_sample, split->output);
         }
-        dt_wire_round(pass->kernels, (size_t)batch * (size_t)split->units.samples, split->output);
+        dt_wire_round(pass->kernels, (size_t)samples * (size_t)split->units.samples, split->output);
     }
     dt_phases_add(pass->phases, DT_PHASE_DENSE_FORWARD, start);
     reshape(
