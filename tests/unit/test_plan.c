@@ -205,7 +205,7 @@ static void test_grids_that_are_none(void **state) {
             .network = &network, .batch = 64, .ranks = cases[i][0], .node_ranks = cases[i][1]};
         assert_false(dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &setup, &times).possible);
     }
-    dt_plan_setup wide = {&network, 64, 130, 64};
+    dt_plan_setup wide = {.network = &network, .batch = 64, .ranks = 130, .node_ranks = 64};
     assert_true(dt_plan_predict(DT_STRATEGY_HYBRID_NODE, &wide, &times).possible);
     assert_false(dt_plan_predict(DT_STRATEGY_HYBRID, &wide, &times).possible);
 }
