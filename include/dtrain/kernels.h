@@ -47,10 +47,10 @@ typedef enum dt_precision {
 typedef enum dt_wire {
     DT_WIRE_FP32, /* float32 */
     DT_WIRE_BF16  /* each node of the trees of leaves.h and blocks.h, leaves and the root among them, is
-                     rounded  to bfloat16 (to the nearest, ties to even) before it is used or stored; additions
-                     are  float32. Adam's update is rounded too before it is taken from the weights, which
-                     remain  float32. So whatever part of a sum or of a step a rank sends fits in 16 bits,
-                     whoever it  is that computes it. Not the sums inside nodes of DT_ENGINE_BLAS */
+                     rounded to bfloat16 (to the nearest, ties to even) before it is used or stored; additions
+                     are float32. Adam's update is rounded too before it is taken from the weights, which
+                     remain float32. So whatever part of a sum or of a step a rank sends fits in 16 bits,
+                     whoever it is that computes it. Not the sums inside nodes of DT_ENGINE_BLAS */
 } dt_wire;
 
 typedef enum dt_engine {

@@ -602,14 +602,14 @@ void dt_transfers_send_halves(dt_transfers *transfers, int rank, int tag, const 
     dt_comm *comm = transfers->comm;
     MPI_Request *request = next_request(transfers, tag, count);
     CHECK(comm, MPI_Isend(halves, (int)count, MPI_UINT16_T, rank, tag, comm->transfers, request));
-    comm->traffic.sent += count * sizeof *halves;
+    comm->root->traffic.sent += count * sizeof *halves;
 }
 
 void dt_transfers_receive_halves(dt_transfers *transfers, int rank, int tag, uint16_t *halves, size_t count) {
     dt_comm *comm = transfers->comm;
     MPI_Request *request = next_request(transfers, tag, count);
     CHECK(comm, MPI_Irecv(halves, (int)count, MPI_UINT16_T, rank, tag, comm->transfers, request));
-    comm->traffic.received += count * sizeof *halves;
+    comm->root->traffic.received += count * sizeof *halves;
 }
 
 /* The set is done. */
