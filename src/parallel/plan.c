@@ -221,10 +221,16 @@ static double pieces_of(double floats) {
     return ceil(floats / DT_PIECE_FLOATS);
 }
 
+/* Several pieces are on their way at one time, whose latencies are over together. */
+static double rounds_of(double floats) {
+    enum { PIECES_A_ROUND = 4 };
+    return ceil(pieces_of(floats) / PIECES_A_ROUND);
+}
+
 /* Gradients, and sums or weights, of so many floats that all ranks share. */
 static sending exchange_time(const dt_plan_setup *setup, const dt_plan_times *times, double bytes,
                              double floats) {
-    return send_time(setup, times, bytes, 2.0 * pieces_of(floats) * (setup->ranks - 1));
+    return send_time(setup, times, bytes, 2.0 * rounds_of(floats) * (setup->ranks - 1));
 }
 
 static void predict_whole(dt_plan_row *row, const dt_plan_setup *setup, const dt_plan_times *times,
@@ -279,7 +285,7 @@ static void predict_split_by_node(dt_plan_row *row, const dt_plan_setup *setup, 
         travelling / times->within.bandwidth + (near > 1 ? 6.0 * (near - 1) * times->within.latency : 0.0);
     sending time = exchange_time(setup, times, fmax(row->bytes - travelling - crossing, 0.0), rest);
     time.across +=
-        crossing / times->across.bandwidth + 2.0 * pieces_of(columns) * (nodes - 1) * times->across.latency;
+        crossing / times->across.bandwidth + 2.0 * rounds_of(columns) * (nodes - 1) * times->across.latency;
     row->exposed += exposed_sending(times, time, pieces_of(rest) + pieces_of(columns), true);
     row->optimizer = times->adam * (columns / nodes + rest / ranks);
 }
