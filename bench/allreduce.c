@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* allreduce [--largest MB] [--rounds N]: how fast gradients are summed over the ranks. For sizes from 1 KB
- * on: our direct exchange in pieces of 4 MB, in one piece, and one MPI_Allreduce of the whole, beside the
+ * on: our direct exchange in pieces of 1 MB, in one piece, and one MPI_Allreduce of the whole, beside the
  * bandwidth of a ping-pong. GB/s are bytes of the array a second; what a rank sends is 2 (N-1)/N of them. */
 #include <argp.h>
 #include <stdio.h>
@@ -171,7 +171,7 @@ int main(int count, char **arguments) {
     set_up(&b);
     if (dt_comm_rank(b.comm) == 0)
         printf("%d ranks, %s\n%10s  %17s  %17s  %17s  %7s  %7s\n%10s  %9s %7s  %9s %7s  %9s %7s  %7s  %7s\n",
-               dt_comm_size(b.comm), dt_comm_library(b.comm), "", "pieces of 4 MB", "one piece",
+               dt_comm_size(b.comm), dt_comm_library(b.comm), "", "pieces of 1 MB", "one piece",
                "MPI_Allreduce", "", "", "KB", "ms", "GB/s", "ms", "GB/s", "ms", "GB/s", "ping", "of it");
     for (size_t bytes = 1024; bytes <= b.floats * sizeof(float); bytes *= bytes < 1 << 20 ? 8 : 4)
         measure(&b, bytes);
