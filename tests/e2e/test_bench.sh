@@ -33,6 +33,12 @@ for mode in train infer; do
   grep -qE "^\{\"images_per_s\":[0-9.]+,.*\"ranks\":2,\"batch\":32,\"mode\":\"$mode\",.*\}$" "$output" || fail "step's JSON"
 done
 
+links=$(dirname "$0")/../../bench/links
+bash "$links" --build "$folder/.." --repeats 2 --steps 1 --places memory --strategies hybrid --wires fp32,bf16 -- --width 0.05 --rounds 1 \
+  --warmup 1 >"$output" 2>&1 || fail "links"
+[ "$(grep -cE '^\| dtrain, wire (fp32|bf16)(, hybrid, tests \| memory| \| one) \| [0-9.]+ \| [0-9.]+ \|$' "$output")" -eq 4 ] || fail "links' table"
+grep -qE '^\| dtrain, wire fp32 \| one \| [0-9.]+ \| 1.00 \|$' "$output" || fail "links' base"
+
 # 5 convolutions with 11 methods by 3 calls, 3 dense layers by 4, and the passes over memory; errors of sums in float.
 "$folder/kernels" --width 0.05 --batch 1,9 --repeats 1 --threads 2 --json --isa all >"$output" 2>&1 || fail "kernels"
 for isa in $(grep '"event":"machine"' "$output" | sed -E 's/.*"isa":"([a-z0-9_]*)".*/\1/'); do
