@@ -92,11 +92,12 @@ grep -q '"plan":\[{"strategy":"allreduce".*{"strategy":"sharded".*},{"strategy":
 
 if [ "$length" = long ]; then
     awk -v sent="$(field hybrid-4 bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 32e6) }'
+    awk -v sent="$(field nodes-2-node bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 73e6) }'
     awk -v sent="$(field allreduce-4 bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 2 * 3 / 4 * 117.83e6) }'
     exit 0
 fi
 
-# The same over a bf16 wire, whose bits are its own; between nodes of one rank and of two, and over sockets.
+# The same over a bf16 wire, whose bits are its own; between nodes of one rank, of three and one, and over sockets.
 run wire-reference 1 --threads 2 --wire bf16
 if diff -q <(answer "$folder/reference") <(answer "$folder/wire-reference") >/dev/null; then
     echo "--wire bf16 rounds nothing"
@@ -106,8 +107,9 @@ mv "$folder/reference" "$folder/fp32-reference"
 mv "$folder/wire-reference" "$folder/reference"
 run wire-allreduce 2 --strategy allreduce --threads 1 --wire bf16 --check-replicas 2
 expect_same wire-allreduce
-for node_ranks in 1 2; do
-    DTRAIN_NODE_RANKS=$node_ranks run "wire-nodes-$node_ranks" 4 --strategy hybrid --threads 1 --wire bf16
+for nodes in "1 all" "3 node"; do
+    read -r node_ranks grid <<<"$nodes"
+    DTRAIN_NODE_RANKS=$node_ranks run "wire-nodes-$node_ranks" 4 --strategy hybrid --grid "$grid" --threads 1 --wire bf16
     expect_same "wire-nodes-$node_ranks"
 done
 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo run wire-tcp 3 --strategy sharded --threads 1 --wire bf16
@@ -115,7 +117,7 @@ expect_same wire-tcp
 run wire-cut 3 --strategy sharded --threads 1 --max-steps 5 --wire bf16
 run wire-cut 2 --strategy hybrid --threads 1 --wire bf16 --resume "$folder/wire-cut"
 [ "$(answer "$folder/wire-cut" | tail -1)" = "$(answer "$folder/reference" | tail -1)" ]
-awk -v half="$(field wire-nodes-1 bytes_sent_a_step)" -v whole="$(field nodes-1 bytes_sent_a_step)" \
+awk -v half="$(field wire-nodes-1 bytes_sent_a_step)" -v whole="$(field nodes-2-all bytes_sent_a_step)" \
     'BEGIN { exit !(half > 0 && 2 * half == whole) }'
 mv "$folder/reference" "$folder/wire-reference"
 mv "$folder/fp32-reference" "$folder/reference"
