@@ -42,6 +42,7 @@ typedef struct step_bench {
     dt_comm *comm;
     dt_team *team;
     dt_kernels *kernels;
+    dt_node_memory *memory;
     dt_model *model;
     dt_strategy *strategy;
     dt_phases phases;
@@ -225,6 +226,11 @@ static void set_up(step_bench *bench) {
                              .methods = options->methods};
     if (!options->infer)
         model.split = dt_strategy_split(options->strategy, bench->comm, options->batch);
+    if (!options->infer)
+        bench->memory =
+            dt_node_memory_create(bench->comm, &model, dt_strategy_shares_weights(options->strategy));
+    model.weights = dt_node_memory_weights(bench->memory);
+    model.gradients = dt_node_memory_gradients(bench->memory);
     need(bench, dt_model_create(&model, &bench->model));
     dt_model_set_phases(bench->model, &bench->phases);
     dt_parameters_init(dt_model_parameters(bench->model), 1, dt_model_weights(bench->model),
@@ -235,6 +241,7 @@ static void set_up(step_bench *bench) {
     dt_strategy_config strategy = {.kind = options->strategy,
                                    .comm = bench->comm,
                                    .model = bench->model,
+                                   .memory = bench->memory,
                                    .kernels = bench->kernels,
                                    .batch = options->batch,
                                    .adam = {1e-3, 0.9, 0.999, 1e-8}};
@@ -338,6 +345,7 @@ static void report(const step_bench *bench, double seconds, double spread, peaks
 static void tear_down(step_bench *bench) {
     dt_strategy_destroy(bench->strategy);
     dt_model_destroy(bench->model);
+    dt_node_memory_release(bench->memory);
     dt_kernels_destroy(bench->kernels);
     dt_team_destroy(bench->team);
     free(bench->x);

@@ -87,9 +87,32 @@ dt_status dt_comm_window_create(dt_comm *comm, size_t bytes, dt_comm_window **wi
 void dt_comm_window_release(dt_comm_window *window);
 void *dt_comm_window_data(dt_comm_window *window);
 
+/* A block of as many parts as the node has ranks, in their order: each rank asks for `bytes` (the same on all
+ * ranks of a node), rounded up to whole huge pages, and touches the pages of its part first, so that they lie
+ * in its memory. The block has no gaps. Data is zero. Collective. Errors, agreed on by all ranks: DT_MEMORY.
+ */
+dt_status dt_comm_window_create_parts(dt_comm *comm, size_t bytes, dt_comm_window **window);
+size_t dt_comm_window_part(const dt_comm_window *window); /* bytes from one part to the next */
+
 /* Copies the block's content from the node of rank 0 to the other nodes' blocks, leader to leader, and makes
  * it visible to all ranks of each node. The writer on rank 0's node is rank 0. Collective. */
 void dt_comm_window_publish(dt_comm *comm, dt_comm_window *window);
+
+/* Copies `bytes` bytes of rank 0 to the ranks that lead the other nodes; every rank gives the same array of
+ * its node's shared memory. All ranks see the bytes when it returns. Collective. */
+void dt_comm_publish(dt_comm *comm, void *data, size_t bytes);
+
+/* All ranks of this node have come here, and see what was written to shared memory before. Node-collective.
+ */
+void dt_comm_node_barrier(dt_comm *comm);
+
+/* Between two looks at shared memory that another rank is to write: moves messages along, and gives the core
+ * away where waits are to be polite. *idle belongs to one wait, zero at its start. Local. */
+typedef struct dt_idle {
+    double since;  /* of the first pause */
+    long sleep_ns; /* of the next one */
+} dt_idle;
+void dt_comm_pause(dt_comm *comm, dt_idle *idle);
 
 /* Messages that travel while the caller computes: a set of at most `capacity` sends and receives. Each is
  * identified by peer and tag (0 .. 32767); arrays stay untouched by the caller (sends: unwritten) until the

@@ -88,6 +88,8 @@ typedef struct dt_model_config {
     uint64_t seed;      /* of the dropout */
     dt_methods methods; /* of the convolutions */
     dt_split split;     /* training passes share the units of the hidden dense layers among the ranks */
+    float *weights, *gradients; /* borrowed slabs, zero, aligned to DT_ALIGNMENT, of parameters.floats and
+                                   roots * dt_model_root_stride; NULL: the model takes its own */
 } dt_model_config;
 
 /* Takes all memory. Weights and states are zero until set (dt_parameters_init). Local. Errors: DT_MEMORY,

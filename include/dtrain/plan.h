@@ -4,8 +4,9 @@
  *
  * compute: forward and backward pass of the rank with the largest share, and the merging of foreign roots.
  * exposed: communication that nothing hides. A rank sends its bytes at the links' measured speed; what
- * travels between nodes goes on while convolutions are computed, what travels inside a node is copied by the
- * cores that would compute and hides nothing. Activations of split layers, statistics and the last piece of
+ * travels between nodes goes on while convolutions are computed. Inside a node gradients are added where they
+ * lie (compute) and weights are there already; in allreduce the sums are copied, and nothing hides that, nor
+ * activations that are sent there. Activations of split layers, statistics and the last piece of
  * the gradient are always waited for. optimizer: Adam, in hybrid over all ranks with the weight gradients
  * that are fused with it. */
 #ifndef DTRAIN_PLAN_H
@@ -46,8 +47,8 @@ typedef struct dt_plan_row {
     double bytes;                             /* sent by a rank in a step */
 } dt_plan_row;
 
-/* Bytes that transfers of rank `rank` send in a step: exact where neighbouring ranks fill the nodes,
- * `node_ranks` each, the last one what is left. */
+/* Bytes that transfers of rank `rank` send in a step: exact where neighbouring ranks fill the nodes and share
+ * their memory, `node_ranks` each, the last one what is left. */
 double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch, int ranks, int node_ranks,
                      int rank, dt_wire wire);
 

@@ -12,6 +12,7 @@
 
 #include "dtrain/comm.h"
 #include "dtrain/model.h"
+#include "dtrain/node_memory.h"
 
 typedef enum dt_strategy_kind {
     DT_STRATEGY_ALLREDUCE, /* every rank holds everything; gradients in pieces, last layer first, while
@@ -46,10 +47,11 @@ typedef struct dt_adam_config {
 
 typedef struct dt_strategy_config {
     dt_strategy_kind kind;
-    dt_comm *comm;       /* borrowed */
-    dt_model *model;     /* borrowed */
-    dt_kernels *kernels; /* borrowed */
-    int batch;           /* the largest global batch */
+    dt_comm *comm;          /* borrowed */
+    dt_model *model;        /* borrowed */
+    dt_node_memory *memory; /* borrowed: what the model's slabs were taken from; NULL: its own */
+    dt_kernels *kernels;    /* borrowed */
+    int batch;              /* the largest global batch */
     dt_adam_config adam;
     bool store_gradients; /* dt_model_gradients shall have all of them after the finish, on one rank too;
                              there the gradients of dense kernels go into the weights unstored otherwise */
@@ -67,6 +69,10 @@ dt_split dt_strategy_split(dt_strategy_kind kind, dt_comm *comm, int batch);
 
 /* The most roots that any rank has for any global batch of 1 .. batch samples: dt_model_config.roots. */
 int dt_strategy_roots(int batch, int ranks);
+
+/* dt_node_memory_create: whether the ranks of a node may have one copy of the weights. In allreduce each
+ * updates its own. */
+bool dt_strategy_shares_weights(dt_strategy_kind kind);
 
 /* Takes all memory, Adam's m and v (zero) and the message buffers included. Collective. Errors, agreed on:
  * DT_MEMORY. */

@@ -66,16 +66,11 @@ static int minimum(size_t a, int b) {
 
 /* Between two tests of a polite wait: gives the core away at once, and sleeps when the wait is a long one, 20
  * microseconds at first and up to 200. A message that is about to arrive is met within the first 50. */
-typedef struct idle_time {
-    double since;
-    long sleep_ns;
-} idle_time;
-
-static void idle_pause(idle_time *idle) {
+static void idle_pause(dt_idle *idle) {
     enum { PATIENCE_US = 50, FIRST_SLEEP_NS = 20000, LONGEST_SLEEP_NS = 200000 };
     sched_yield();
     if (idle->since == 0) {
-        *idle = (idle_time){dt_timer_now(), FIRST_SLEEP_NS};
+        *idle = (dt_idle){dt_timer_now(), FIRST_SLEEP_NS};
         return;
     }
     if (dt_timer_now() - idle->since < PATIENCE_US * 1e-6)
@@ -90,7 +85,7 @@ static void wait_all(const dt_comm *comm, int count, MPI_Request *requests) {
         CHECK(comm, MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
         return;
     }
-    idle_time idle = {0};
+    dt_idle idle = {0};
     for (;;) {
         int done;
         CHECK(comm, MPI_Testall(count, requests, &done, MPI_STATUSES_IGNORE));
@@ -98,6 +93,14 @@ static void wait_all(const dt_comm *comm, int count, MPI_Request *requests) {
             return;
         idle_pause(&idle);
     }
+}
+
+void dt_comm_pause(dt_comm *comm, dt_idle *idle) {
+    int found;
+    /* What is found is of no interest: the look makes the library move its messages. */
+    CHECK(comm, MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, comm->transfers, &found, MPI_STATUS_IGNORE));
+    if (comm->root->polite)
+        idle_pause(idle);
 }
 
 /* Failures of this communicator come back as return values. */
@@ -444,6 +447,7 @@ struct dt_comm_window {
     void *data;
     size_t bytes;  /* as asked for */
     size_t mapped; /* at least 1 */
+    size_t part;   /* bytes that each rank brings; 0: all are the leader's */
     int file;      /* the leader's, until all have mapped it; else -1 */
 };
 
@@ -452,7 +456,31 @@ static dt_status refuse_window(size_t bytes, const char *step) {
                    (double)bytes / 1e6, step, strerror(errno));
 }
 
-/* Leader: the file with all its pages, zero. Memory files are not counted against the machine's memory before
+/* It returns its error; a signal ends it early. */
+static dt_status allocate_pages(const dt_comm_window *window, int file, size_t begin, size_t bytes) {
+    do
+        errno = posix_fallocate(file, (off_t)begin, (off_t)bytes);
+    while (errno == EINTR);
+    return errno ? refuse_window(window->bytes, "posix_fallocate") : dt_ok();
+}
+
+/* Touches a rank's part through the mapping, which may then have huge pages; a system that cannot say when it
+ * has no memory left for that is asked for the file's pages instead. Both give zeroed pages of the memory
+ * near this rank. */
+static dt_status touch_part(dt_comm_window *window, int file) {
+    size_t begin = (size_t)window->comm->node_rank * window->part;
+    /* Huge pages are a wish: many systems keep them from shared memory. */
+    (void)madvise(window->data, window->mapped, MADV_HUGEPAGE);
+#ifdef MADV_POPULATE_WRITE
+    if (madvise((char *)window->data + begin, window->part, MADV_POPULATE_WRITE) == 0)
+        return dt_ok();
+    if (errno != EINVAL)
+        return refuse_window(window->bytes, "touching the pages");
+#endif
+    return allocate_pages(window, file, begin, window->part);
+}
+
+/* Leader: the file, zero. Memory files are not counted against the machine's memory before
  * their pages are taken, and taking more than there is wakes the out-of-memory killer: a private mapping of
  * the size asks the kernel first. */
 static dt_status reserve_window(dt_comm_window *window) {
@@ -465,11 +493,7 @@ static dt_status reserve_window(dt_comm_window *window) {
         return refuse_window(window->bytes, "memfd_create");
     if (ftruncate(window->file, (off_t)window->mapped) != 0)
         return refuse_window(window->bytes, "ftruncate");
-    /* It returns its error; a signal ends it early. */
-    do
-        errno = posix_fallocate(window->file, 0, (off_t)window->mapped);
-    while (errno == EINTR);
-    return errno ? refuse_window(window->bytes, "posix_fallocate") : dt_ok();
+    return window->part > 0 ? dt_ok() : allocate_pages(window, window->file, 0, window->mapped);
 }
 
 static dt_status map_window(dt_comm_window *window, int file) {
@@ -477,7 +501,7 @@ static dt_status map_window(dt_comm_window *window, int file) {
     if (data == MAP_FAILED)
         return refuse_window(window->bytes, "mmap of the shared file");
     window->data = data;
-    return dt_ok();
+    return window->part > 0 ? touch_part(window, file) : dt_ok();
 }
 
 /* Other ranks: the leader's file through the leader's table of open files. */
@@ -508,7 +532,7 @@ static void close_window_file(dt_comm_window *window) {
     window->file = -1;
 }
 
-dt_status dt_comm_window_create(dt_comm *comm, size_t bytes, dt_comm_window **window) {
+static dt_status create_window(dt_comm *comm, size_t bytes, size_t part, dt_comm_window **window) {
     dt_comm_window *created = malloc(sizeof *created);
     *window = NULL;
     dt_status status =
@@ -517,7 +541,8 @@ dt_status dt_comm_window_create(dt_comm *comm, size_t bytes, dt_comm_window **wi
         free(created);
         return status;
     }
-    *created = (dt_comm_window){.comm = comm, .bytes = bytes, .mapped = bytes ? bytes : 1, .file = -1};
+    *created =
+        (dt_comm_window){.comm = comm, .bytes = bytes, .mapped = bytes ? bytes : 1, .part = part, .file = -1};
     status = build_window(created);
     close_window_file(created);
     if (dt_failed(&status)) {
@@ -528,6 +553,16 @@ dt_status dt_comm_window_create(dt_comm *comm, size_t bytes, dt_comm_window **wi
     }
     *window = created;
     return dt_ok();
+}
+
+dt_status dt_comm_window_create(dt_comm *comm, size_t bytes, dt_comm_window **window) {
+    return create_window(comm, bytes, 0, window);
+}
+
+dt_status dt_comm_window_create_parts(dt_comm *comm, size_t bytes, dt_comm_window **window) {
+    enum { HUGE_PAGE = 2 << 20 };
+    size_t part = (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    return create_window(comm, part * (size_t)comm->node_size, part, window);
 }
 
 void dt_comm_window_release(dt_comm_window *window) {
@@ -541,13 +576,25 @@ void *dt_comm_window_data(dt_comm_window *window) {
     return window->data;
 }
 
-void dt_comm_window_publish(dt_comm *comm, dt_comm_window *window) {
-    if (comm->leaders != MPI_COMM_NULL && comm->nodes > 1)
-        broadcast_over(comm, comm->leaders, window->data, window->bytes, 0);
+size_t dt_comm_window_part(const dt_comm_window *window) {
+    return window->part;
+}
+
+void dt_comm_node_barrier(dt_comm *comm) {
     /* What was written before the barrier is seen after it. */
     atomic_thread_fence(memory_order_seq_cst);
     barrier_over(comm, comm->node);
     atomic_thread_fence(memory_order_seq_cst);
+}
+
+void dt_comm_publish(dt_comm *comm, void *data, size_t bytes) {
+    if (comm->leaders != MPI_COMM_NULL && comm->nodes > 1)
+        broadcast_over(comm, comm->leaders, data, bytes, 0);
+    dt_comm_node_barrier(comm);
+}
+
+void dt_comm_window_publish(dt_comm *comm, dt_comm_window *window) {
+    dt_comm_publish(comm, window->data, window->bytes);
 }
 
 struct dt_transfers {

@@ -17,7 +17,8 @@ struct dt_model {
     int max_samples, max_leaves, roots;
     uint64_t seed;
     dt_layer layers[DT_MAX_LAYERS];
-    dt_slab weights, states, gradients, activations;
+    float *weights, *gradients; /* its own slabs or the caller's */
+    dt_slab own_weights, own_gradients, states, activations;
     dt_split split;
     dt_split_layout split_layout;
     size_t split_begin, split_end; /* of the slab of parameters: what the slab of gradients leaves out */
@@ -80,11 +81,10 @@ static void lay_out(dt_model *model, dt_arena *arena) {
 static dt_learnt learnt_tensor(dt_model *model, int layer, dt_tensor_role role) {
     int index = dt_parameters_find(&model->parameters, layer, role);
     size_t offset = model->parameters.tensors[index].offset;
-    dt_learnt learnt = {.index = index, .weights = (float *)model->weights.base + offset};
+    dt_learnt learnt = {.index = index, .weights = model->weights + offset};
     if (model->roots > 0 && (offset < model->split_begin || offset >= model->split_end))
-        learnt.gradient =
-            (dt_root_sink){(float *)model->gradients.base + dt_model_gradient_place(model, offset),
-                           dt_model_root_stride(model)};
+        learnt.gradient = (dt_root_sink){model->gradients + dt_model_gradient_place(model, offset),
+                                         dt_model_root_stride(model)};
     return learnt;
 }
 
@@ -161,17 +161,26 @@ static dt_status create_layers(dt_model *model, dt_methods methods) {
     return dt_ok();
 }
 
-static dt_status reserve_memory(dt_model *model, dt_methods methods) {
+/* The caller's slab, or one of the model's own. */
+static dt_status take_slab(float *given, size_t floats, const char *purpose, dt_slab *own, float **slab) {
+    if (!given)
+        DT_TRY(dt_slab_reserve(floats * sizeof(float), purpose, own));
+    *slab = given ? given : own->base;
+    return dt_ok();
+}
+
+static dt_status reserve_memory(dt_model *model, const dt_model_config *config) {
     dt_arena arena = {0};
-    DT_TRY(create_layers(model, methods));
+    size_t gradients = (size_t)model->roots * dt_model_root_stride(model);
+    DT_TRY(create_layers(model, config->methods));
     DT_TRY(reserve_columns(model));
     lay_out(model, &arena);
     DT_TRY(dt_slab_reserve(arena.used, "activations", &model->activations));
-    DT_TRY(dt_slab_reserve(model->parameters.floats * sizeof(float), "weights", &model->weights));
+    DT_TRY(take_slab(config->weights, model->parameters.floats, "weights", &model->own_weights,
+                     &model->weights));
     DT_TRY(
         dt_slab_reserve(model->parameters.state_floats * sizeof(float), "moving statistics", &model->states));
-    DT_TRY(dt_slab_reserve((size_t)model->roots * dt_model_root_stride(model) * sizeof(float), "gradients",
-                           &model->gradients));
+    DT_TRY(take_slab(config->gradients, gradients, "gradients", &model->own_gradients, &model->gradients));
     arena = (dt_arena){.base = model->activations.base};
     lay_out(model, &arena);
     for (int i = 0; i < model->network.count; i++)
@@ -199,7 +208,7 @@ dt_status dt_model_create(const dt_model_config *config, dt_model **out) {
         dt_split_span(&model->network, &model->parameters, &model->split_begin, &model->split_end);
     }
     model->phases = &model->own_phases;
-    dt_status status = reserve_memory(model, config->methods);
+    dt_status status = reserve_memory(model, config);
     if (dt_failed(&status)) {
         dt_model_destroy(model);
         *out = NULL;
@@ -214,9 +223,9 @@ void dt_model_destroy(dt_model *model) {
         if (model->layers[i].ops)
             model->layers[i].ops->destroy(&model->layers[i]);
     dt_slab_release(&model->activations);
-    dt_slab_release(&model->weights);
+    dt_slab_release(&model->own_weights);
     dt_slab_release(&model->states);
-    dt_slab_release(&model->gradients);
+    dt_slab_release(&model->own_gradients);
     dt_slab_release(&model->split_weights);
     dt_slab_release(&model->split_gradients);
     free(model);
@@ -231,7 +240,7 @@ const dt_parameters *dt_model_parameters(const dt_model *model) {
 }
 
 float *dt_model_weights(dt_model *model) {
-    return model->weights.base;
+    return model->weights;
 }
 
 float *dt_model_states(dt_model *model) {
@@ -239,7 +248,7 @@ float *dt_model_states(dt_model *model) {
 }
 
 float *dt_model_gradients(dt_model *model) {
-    return model->gradients.base;
+    return model->gradients;
 }
 
 size_t dt_model_root_stride(const dt_model *model) {

@@ -49,6 +49,7 @@ static dt_status allreduce_create(const dt_strategy_config *config, const dt_cut
     dt_reduction_config sum = {.comm = config->comm,
                                .kernels = config->kernels,
                                .cut = cut,
+                               .sharing = dt_node_memory_sharing(config->memory),
                                .base = dt_model_gradients(config->model),
                                .stride = dt_model_root_stride(config->model),
                                .floats = parameters->summed_floats,

@@ -56,8 +56,11 @@ dt_status dt_cut_create(int batch, int ranks, int rank, dt_cut *cut) {
 dt_status dt_cut_create_parts(int batch, dt_cut_parts parts, int part, dt_cut *cut) {
     int ranks = parts.count;
     assert(batch >= 1 && ranks >= 1 && part >= 0 && part < ranks);
-    *cut = (dt_cut){
-        .ranks = ranks, .rank = part, .parts = parts, .bounds = dt_cut_find_bounds(batch, parts, part)};
+    *cut = (dt_cut){.ranks = ranks,
+                    .rank = part,
+                    .largest_batch = batch,
+                    .parts = parts,
+                    .bounds = dt_cut_find_bounds(batch, parts, part)};
     cut->first_root = calloc((size_t)ranks + 1, sizeof *cut->first_root);
     cut->merges = calloc((size_t)cut->bounds.total, sizeof *cut->merges);
     cut->nodes = calloc((size_t)cut->bounds.total, sizeof *cut->nodes);

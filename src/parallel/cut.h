@@ -32,12 +32,13 @@ int dt_cut_roots(int total_leaves, int first_leaf, int leaves);
  * leaf first, are values 0 .. total - 1; rank r has first_root[r] .. first_root[r + 1] - 1. */
 typedef struct dt_cut {
     int ranks, rank;
+    int largest_batch;
     dt_cut_parts parts;
     dt_cut_bounds bounds;
     dt_share share;        /* of this rank in the batch that was set */
     int *first_root;       /* [ranks + 1] */
     unsigned char *merges; /* [total] merges after each value was pushed */
-    dt_subtree *nodes;     /* [bounds.total] scratch */
+    dt_subtree *nodes;     /* [total] the values' places in the tree */
     unsigned char *plan;   /* [leaves of the largest batch] scratch */
 } dt_cut;
 

@@ -30,6 +30,8 @@ typedef struct hybrid {
     const dt_parameters *parameters;
     const dt_split_layout *layout;
     const dt_cut *cut;
+    dt_sharing sharing; /* numbered as `all` is; without members: no rank shares memory */
+    int *node_of;       /* of its ranks */
     dt_prefix prefix;
     dt_range sides[SIDES];
     dt_shards *shards[SIDES];
@@ -59,6 +61,7 @@ static void hybrid_destroy(void *state) {
     close_part(self, self->group);
     close_part(self, self->all);
     dt_grid_release(&self->grid);
+    free(self->node_of);
     free(self);
 }
 
@@ -84,16 +87,37 @@ static dt_status open_grid(hybrid *self, bool by_node) {
     return dt_comm_split(self->all, self->grid.group, self->grid.position, &self->group);
 }
 
+static const dt_sharing *sharing_of(const hybrid *self) {
+    return self->sharing.members > 0 ? &self->sharing : NULL;
+}
+
+/* A node's ranks have the same order in both numbers, and so the same places in its memory. */
+static dt_status open_sharing(hybrid *self, const dt_sharing *sharing) {
+    int ranks = dt_comm_size(self->all);
+    if (!sharing)
+        return dt_ok();
+    self->node_of = calloc((size_t)ranks, sizeof *self->node_of);
+    if (!self->node_of)
+        return dt_fail(DT_MEMORY, "no memory for the nodes of %d ranks", ranks);
+    for (int rank = 0; rank < ranks; rank++)
+        self->node_of[rank] = dt_comm_node_of(self->all, rank);
+    self->sharing = *sharing;
+    self->sharing.node_of = self->node_of;
+    return dt_ok();
+}
+
 /* What each rank takes by itself. */
 static dt_status open_parts(hybrid *self, const dt_strategy_config *config, dt_split split,
                             size_t piece_floats) {
     size_t summed = self->parameters->summed_floats;
     const dt_network *network = dt_model_network(self->model);
     float *weights = dt_model_weights(self->model);
+    DT_TRY(open_sharing(self, dt_node_memory_sharing(config->memory)));
     for (int side = 0; side < SIDES; side++) {
         dt_shards_config shards = {.comm = self->all,
                                    .kernels = self->kernels,
                                    .cut = self->cut,
+                                   .sharing = sharing_of(self),
                                    .range = self->sides[side],
                                    .weights = weights,
                                    .gradients = gradients_at(self, self->sides[side].begin),
@@ -103,8 +127,9 @@ static dt_status open_parts(hybrid *self, const dt_strategy_config *config, dt_s
                                    .store_gradients = config->store_gradients};
         DT_TRY(dt_shards_create(&shards, &self->shards[side]));
     }
-    DT_TRY(dt_replica_create(self->comm, self->kernels, (dt_range){summed, self->parameters->floats - summed},
-                             weights, gradients_at(self, summed), &self->replica));
+    DT_TRY(dt_replica_create(self->comm, self->kernels, sharing_of(self),
+                             (dt_range){summed, self->parameters->floats - summed}, weights,
+                             gradients_at(self, summed), &self->replica));
     DT_TRY(dt_passage_create(self->group, network, self->parameters, &self->passage));
     return dt_activations_create(self->group, self->kernels, network, split, &self->activations);
 }
@@ -282,6 +307,15 @@ static uint64_t hybrid_hash_column(void *state, int number, int *tensor) {
     return dt_columns_hash(self->columns, number);
 }
 
+/* One copy a node is written by one rank. */
+static void gather_columns(hybrid *self) {
+    bool writes = dt_sharing_leads(sharing_of(self));
+    dt_passage_gather(&self->passage, dt_model_split_weights(self->model),
+                      writes ? dt_model_weights(self->model) : NULL);
+    if (sharing_of(self))
+        dt_comm_node_barrier(self->comm);
+}
+
 static void hybrid_gather(void *state) {
     hybrid *self = state;
     take_columns(self);
@@ -290,7 +324,7 @@ static void hybrid_gather(void *state) {
     for (int i = 0; i < self->layout->count; i++)
         dt_columns_wait(self->columns, i);
     if (!self->gathered)
-        dt_passage_gather(&self->passage, dt_model_split_weights(self->model), dt_model_weights(self->model));
+        gather_columns(self);
     self->gathered = true;
 }
 

@@ -55,8 +55,48 @@ static double slices_bytes(size_t floats, int owners, int owner, int roots) {
     return sizeof(float) * (roots * ((double)floats - own) + (owners - 1) * own);
 }
 
-static double exchange_bytes(size_t floats, int batch, int ranks, int rank) {
-    return slices_bytes(floats, ranks, rank, roots_of(dt_leaves_count(batch), ranks, rank));
+static int smaller(int a, int b) {
+    return a < b ? a : b;
+}
+
+/* The node of a rank, where neighbours fill the nodes. */
+static group node_of(int ranks, int node_ranks, int rank) {
+    int first = rank / node_ranks * node_ranks;
+    return (group){first, smaller(node_ranks, ranks - first), ranks};
+}
+
+static int nodes_of(int ranks, int node_ranks) {
+    return (ranks + node_ranks - 1) / node_ranks;
+}
+
+/* Floats of a rank's slices of all pieces. */
+static double slice_floats(size_t floats, int ranks, int rank) {
+    dt_slices slices = {ranks, floats, DT_PIECE_FLOATS};
+    double own = 0.0;
+    for (int piece = 0; piece < dt_slices_pieces(&slices); piece++)
+        own += (double)dt_slices_of(&slices, piece, rank).count;
+    return own;
+}
+
+/* Floats of the slices that a rank holds for owners on other nodes, as node_map.h deals them out. */
+static double held_floats(size_t floats, int ranks, int node_ranks, int rank) {
+    group mine = node_of(ranks, node_ranks, rank);
+    double held = 0.0;
+    if (node_ranks == 1)
+        return (double)floats - slice_floats(floats, ranks, rank);
+    for (int first = 0; first < ranks; first += node_ranks)
+        for (int place = rank - mine.first;
+             first != mine.first && place < node_of(ranks, node_ranks, first).ranks; place += mine.ranks)
+            held += slice_floats(floats, ranks, first + place);
+    return held;
+}
+
+/* What all ranks share: the roots that a node's ranks leave, to the owners on other nodes; each sum (or new
+ * weight) to the holders there. */
+static double exchange_bytes(size_t floats, int batch, int ranks, int node_ranks, int rank) {
+    int roots = roots_of_group(dt_leaves_count(batch), node_of(ranks, node_ranks, rank));
+    return sizeof(float) * (roots * held_floats(floats, ranks, node_ranks, rank) +
+                            (nodes_of(ranks, node_ranks) - 1) * slice_floats(floats, ranks, rank));
 }
 
 /* Samples or units of a rank, and of the others. */
@@ -95,16 +135,6 @@ static double on_wire(dt_wire wire, double bytes) {
     return wire == DT_WIRE_BF16 ? bytes * sizeof(uint16_t) / sizeof(float) : bytes;
 }
 
-/* The node of a rank, where neighbours fill the nodes. */
-static group node_of(int ranks, int node_ranks, int rank) {
-    int first = rank / node_ranks * node_ranks;
-    return (group){first, node_ranks < ranks - first ? node_ranks : ranks - first, ranks};
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
-}
-
 /* What the holders of columns send to those in other nodes. Nodes are of one size, but for the last, which
  * may be smaller: columns are cut wherever either cuts them. */
 static double column_bytes(const dt_network *network, int batch, int ranks, int node_ranks, int rank) {
@@ -132,9 +162,10 @@ double dt_plan_bytes(dt_strategy_kind kind, const dt_network *network, int batch
     if (ranks == 1)
         return 0.0;
     if (kind == DT_STRATEGY_ALLREDUCE || kind == DT_STRATEGY_SHARDED)
-        return on_wire(wire, exchange_bytes(floats.front + floats.split + floats.back, batch, ranks, rank));
-    double rest =
-        exchange_bytes(floats.front, batch, ranks, rank) + exchange_bytes(floats.back, batch, ranks, rank);
+        return on_wire(
+            wire, exchange_bytes(floats.front + floats.split + floats.back, batch, ranks, node_ranks, rank));
+    double rest = exchange_bytes(floats.front, batch, ranks, node_ranks, rank) +
+                  exchange_bytes(floats.back, batch, ranks, node_ranks, rank);
     if (!by_node)
         return on_wire(wire, rest + activation_bytes(network, batch, all, rank));
     return on_wire(wire, rest + activation_bytes(network, batch, node, rank - node.first) +
@@ -182,9 +213,11 @@ static double remainder_of(double time, double hidden_behind, double last) {
     return fmax(time - hidden_behind, fmin(time, last));
 }
 
+/* Of very many ranks some stand for all. */
 static double largest_bytes(dt_strategy_kind kind, const dt_plan_setup *setup) {
+    enum { LOOKED_AT = 256 };
     double largest = 0.0;
-    for (int rank = 0; rank < setup->ranks; rank++)
+    for (int rank = 0; rank < setup->ranks; rank += 1 + setup->ranks / LOOKED_AT)
         largest = fmax(largest, dt_plan_bytes(kind, setup->network, setup->batch, setup->ranks,
                                               setup->node_ranks, rank, setup->wire));
     return largest;
@@ -227,10 +260,21 @@ static double rounds_of(double floats) {
     return ceil(pieces_of(floats) / PIECES_A_ROUND);
 }
 
-/* Gradients, and sums or weights, of so many floats that all ranks share. */
+/* Gradients, and sums or weights, of so many floats that all ranks share: inside nodes they do not travel. */
 static sending exchange_time(const dt_plan_setup *setup, const dt_plan_times *times, double bytes,
                              double floats) {
-    return send_time(setup, times, bytes, 2.0 * rounds_of(floats) * (setup->ranks - 1));
+    int targets = nodes_of(setup->ranks, setup->node_ranks) - 1;
+    if (targets == 0)
+        return (sending){0};
+    double messages = 2.0 * rounds_of(floats) * targets;
+    return (sending){.across = bytes / times->across.bandwidth + messages * times->across.latency};
+}
+
+/* Sums that a rank copies from the memory of the others of its node; a value copied takes as long as one
+ * added. */
+static double copying_time(const dt_plan_setup *setup, const dt_plan_times *times, double floats) {
+    int members = smaller(setup->node_ranks, setup->ranks);
+    return times->add * floats * (members - 1) / members;
 }
 
 static void predict_whole(dt_plan_row *row, const dt_plan_setup *setup, const dt_plan_times *times,
@@ -242,6 +286,8 @@ static void predict_whole(dt_plan_row *row, const dt_plan_setup *setup, const dt
         times->add * all / setup->ranks * (total_roots(dt_leaves_count(setup->batch), setup->ranks) - 1);
     sending time = exchange_time(setup, times, row->bytes, all);
     row->exposed += exposed_sending(times, time, pieces_of(all), sharded);
+    if (!sharded)
+        row->exposed += copying_time(setup, times, all);
     row->optimizer = times->adam * all / (sharded ? setup->ranks : 1);
 }
 

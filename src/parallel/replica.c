@@ -10,10 +10,14 @@ static float *moments_of(const dt_replica *replica, bool second) {
     return (float *)replica->moments.base + (second ? replica->range.count : 0);
 }
 
-dt_status dt_replica_create(dt_comm *comm, dt_kernels *kernels, dt_range range, float *weights,
-                            const float *gradients, dt_replica *replica) {
-    *replica = (dt_replica){
-        .comm = comm, .kernels = kernels, .range = range, .weights = weights, .gradients = gradients};
+dt_status dt_replica_create(dt_comm *comm, dt_kernels *kernels, const dt_sharing *sharing, dt_range range,
+                            float *weights, const float *gradients, dt_replica *replica) {
+    *replica = (dt_replica){.comm = comm,
+                            .kernels = kernels,
+                            .sharing = sharing,
+                            .range = range,
+                            .weights = weights,
+                            .gradients = gradients};
     return dt_slab_reserve(2 * range.count * sizeof(float), "Adam's moments", &replica->moments);
 }
 
@@ -23,7 +27,7 @@ void dt_replica_release(dt_replica *replica) {
 
 void dt_replica_update(dt_replica *replica, dt_adam_step step) {
     size_t begin = replica->range.begin;
-    if (replica->range.count > 0)
+    if (replica->range.count > 0 && dt_sharing_leads(replica->sharing))
         dt_adam_update(replica->kernels, step, replica->range.count, replica->gradients,
                        replica->weights + begin, moments_of(replica, false), moments_of(replica, true));
 }

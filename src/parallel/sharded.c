@@ -48,6 +48,7 @@ static dt_status sharded_create(const dt_strategy_config *config, const dt_cut *
     dt_shards_config shards = {.comm = config->comm,
                                .kernels = config->kernels,
                                .cut = cut,
+                               .sharing = dt_node_memory_sharing(config->memory),
                                .range = {0, summed},
                                .weights = dt_model_weights(config->model),
                                .gradients = dt_model_gradients(config->model),
@@ -57,8 +58,8 @@ static dt_status sharded_create(const dt_strategy_config *config, const dt_cut *
     dt_range rest = {summed, parameters->floats - summed};
     dt_status status;
     DT_TRY_CLEANUP(status, dt_shards_create(&shards, &self->shards));
-    DT_TRY_CLEANUP(status, dt_replica_create(config->comm, config->kernels, rest, shards.weights,
-                                             shards.gradients + summed, &self->replica));
+    DT_TRY_CLEANUP(status, dt_replica_create(config->comm, config->kernels, shards.sharing, rest,
+                                             shards.weights, shards.gradients + summed, &self->replica));
     *state = self;
     return status;
 cleanup:
@@ -75,7 +76,9 @@ static void sharded_begin(void *state) {
 static void sharded_weights_needed(void *state, int tensor) {
     sharded *self = state;
     const dt_tensor *row = &self->parameters->tensors[tensor];
-    dt_shards_wait(self->shards, (dt_range){row->offset, row->count});
+    size_t last = self->parameters->summed_floats - 1;
+    /* Gammas and betas stand before any piece does; the last piece is the first that does. */
+    dt_shards_wait(self->shards, (dt_range){row->offset < last ? row->offset : last, row->count});
 }
 
 static void sharded_gradient_ready(void *state, int tensor) {

@@ -30,6 +30,8 @@ static dt_status open_exchanges(dt_shards *shards) {
     dt_reduction_config sum = {.comm = config->comm,
                                .kernels = config->kernels,
                                .cut = config->cut,
+                               .sharing = config->sharing,
+                               .number = config->number,
                                .base = config->gradients,
                                .stride = config->stride,
                                .floats = config->range.count,
@@ -38,9 +40,14 @@ static dt_status open_exchanges(dt_shards *shards) {
                                .keep = !config->store_gradients};
     DT_TRY(dt_reduction_create(&sum, &shards->reduction));
     DT_TRY(dt_transfers_create(config->comm, 2 * shards->slices.ranks, &shards->state));
-    return dt_spread_create(config->comm, config->kernels, shards->slices,
-                            config->weights + config->range.begin, DT_TAG_SPREAD + config->number * DT_TAGS,
-                            &shards->spread);
+    dt_spread_config spread = {.comm = config->comm,
+                               .kernels = config->kernels,
+                               .slices = shards->slices,
+                               .values = config->weights + config->range.begin,
+                               .tag = DT_TAG_SPREAD + config->number * DT_TAGS,
+                               .sharing = config->sharing,
+                               .number = config->number};
+    return dt_spread_create(&spread, &shards->spread);
 }
 
 dt_status dt_shards_create(const dt_shards_config *config, dt_shards **shards) {
@@ -123,6 +130,7 @@ void dt_shards_update(dt_shards *shards, dt_adam_step step) {
     const float *gradients = config->gradients;
     size_t place = shards->own_floats;
     dt_spread_wait(shards->spread, (dt_range){0, 0});
+    dt_reduction_await_node(shards->reduction);
     for (int piece = shards->pieces - 1; piece >= 0; piece--) {
         dt_range slice = own_slice(shards, piece);
         place -= slice.count;

@@ -6,113 +6,162 @@
 #include <stdlib.h>
 
 #include "dtrain/memory.h"
+#include "parallel/node_map.h"
 
 struct dt_spread {
-    dt_comm *comm;
-    dt_kernels *kernels;
-    dt_slices slices;
-    float *values;
+    dt_spread_config config;
+    dt_node_map map;
     dt_slab updates; /* [slices.floats] halves; none with DT_WIRE_FP32 */
-    int tag;
     int pieces;
     int lowest, highest;       /* pieces on their way: lowest .. highest - 1 and none beside them */
+    bool begun;                /* some piece was ever started */
+    unsigned long long before; /* the counter before the last piece was started */
     dt_transfers *transfers[]; /* of each piece */
 };
 
-dt_status dt_spread_create(dt_comm *comm, dt_kernels *kernels, dt_slices slices, float *values, int tag,
-                           dt_spread **spread) {
-    int pieces = dt_slices_pieces(&slices), others = slices.ranks - 1;
+static dt_status set_up(dt_spread *spread) {
+    const dt_spread_config *config = &spread->config;
+    int ranks = dt_comm_size(config->comm);
+    DT_TRY(dt_node_map_create(ranks, dt_comm_rank(config->comm),
+                              config->sharing ? config->sharing->node_of : NULL, &spread->map));
+    size_t halves = dt_kernels_wire(config->kernels) == DT_WIRE_BF16 ? config->slices.floats : 0;
+    DT_TRY(dt_slab_reserve(halves * sizeof(uint16_t), "updates as bfloat16", &spread->updates));
+    for (int piece = 0; piece < spread->pieces; piece++)
+        DT_TRY(dt_transfers_create(config->comm, 2 * ranks, &spread->transfers[piece]));
+    return dt_ok();
+}
+
+dt_status dt_spread_create(const dt_spread_config *config, dt_spread **spread) {
+    int pieces = dt_slices_pieces(&config->slices);
     *spread = calloc(1, sizeof **spread + (size_t)pieces * sizeof(dt_transfers *));
     if (!*spread)
         return dt_fail(DT_MEMORY, "no memory for the exchange of weights");
-    dt_spread *created = *spread;
-    created->comm = comm;
-    created->kernels = kernels;
-    created->slices = slices;
-    created->values = values;
-    created->tag = tag;
-    created->pieces = pieces;
-    size_t halves = dt_kernels_wire(kernels) == DT_WIRE_BF16 ? slices.floats : 0;
-    dt_status status = dt_slab_reserve(halves * sizeof(uint16_t), "updates as bfloat16", &created->updates);
-    for (int piece = 0; piece < pieces && !dt_failed(&status); piece++)
-        status = dt_transfers_create(comm, 2 * others, &created->transfers[piece]);
+    (*spread)->config = *config;
+    (*spread)->pieces = pieces;
+    dt_status status = set_up(*spread);
     if (dt_failed(&status)) {
-        dt_spread_destroy(created);
+        dt_spread_destroy(*spread);
         *spread = NULL;
     }
     return status;
 }
 
-void dt_spread_destroy(dt_spread *spread) {
-    if (!spread)
-        return;
-    dt_spread_wait(spread, (dt_range){0, 0});
-    for (int piece = 0; piece < spread->pieces; piece++)
-        dt_transfers_destroy(spread->transfers[piece]);
-    dt_slab_release(&spread->updates);
-    free(spread);
+/* The node's weights have this rank's slices of all pieces from `highest` on. */
+static void publish(const dt_spread *spread) {
+    if (spread->begun)
+        dt_sharing_raise(spread->config.sharing, spread->config.number, DT_COUNTER_WEIGHTS,
+                         spread->before + (unsigned long long)(spread->pieces - spread->highest));
+}
+
+/* Whether this rank receives the owner's slices for its node. */
+static bool holds(const dt_spread *spread, int owner) {
+    const dt_node_map *map = &spread->map;
+    int node = map->node_of[map->rank];
+    return map->node_of[owner] != node && dt_node_map_holder(map, node, owner) == map->rank;
 }
 
 uint16_t *dt_spread_updates(dt_spread *spread, dt_range slice) {
     return spread->updates.base ? (uint16_t *)spread->updates.base + slice.begin : NULL;
 }
 
-static void receive(dt_spread *spread, int piece, int rank, int tag, dt_range slice) {
-    uint16_t *updates = dt_spread_updates(spread, slice);
-    if (updates)
-        dt_transfers_receive_halves(spread->transfers[piece], rank, tag, updates, slice.count);
-    else
-        dt_transfers_receive(spread->transfers[piece], rank, tag, spread->values + slice.begin, slice.count);
-}
-
-static void send(dt_spread *spread, int piece, int rank, int tag, dt_range slice) {
-    const uint16_t *updates = dt_spread_updates(spread, slice);
-    if (updates)
-        dt_transfers_send_halves(spread->transfers[piece], rank, tag, updates, slice.count);
-    else
-        dt_transfers_send(spread->transfers[piece], rank, tag, spread->values + slice.begin, slice.count);
-}
-
 /* The highest piece on its way has arrived. */
 static void complete(dt_spread *spread) {
-    int piece = --spread->highest, rank = dt_comm_rank(spread->comm);
-    for (int owner = 0; owner < spread->slices.ranks && spread->updates.base; owner++) {
-        dt_range slice = dt_slices_of(&spread->slices, piece, owner);
-        if (owner != rank && slice.count > 0)
-            dt_wire_apply_update(spread->kernels, slice.count, dt_spread_updates(spread, slice),
-                                 spread->values + slice.begin);
+    const dt_spread_config *config = &spread->config;
+    int piece = --spread->highest;
+    for (int owner = 0; owner < spread->map.ranks && spread->updates.base; owner++) {
+        dt_range slice = dt_slices_of(&config->slices, piece, owner);
+        if (holds(spread, owner) && slice.count > 0)
+            dt_wire_apply_update(config->kernels, slice.count, dt_spread_updates(spread, slice),
+                                 config->values + slice.begin);
+    }
+}
+
+/* The own messages alone: others' counters may be those of ranks that are gone. */
+static void wait_for_messages(dt_spread *spread, int piece) {
+    while (spread->highest > spread->lowest && spread->highest > piece) {
+        dt_transfers_wait(spread->transfers[spread->highest - 1]);
+        complete(spread);
+    }
+}
+
+void dt_spread_destroy(dt_spread *spread) {
+    if (!spread)
+        return;
+    wait_for_messages(spread, 0);
+    publish(spread);
+    for (int piece = 0; piece < spread->pieces; piece++)
+        dt_transfers_destroy(spread->transfers[piece]);
+    dt_node_map_release(&spread->map);
+    dt_slab_release(&spread->updates);
+    free(spread);
+}
+
+static void receive_slices(dt_spread *spread, int piece, int tag) {
+    dt_transfers *transfers = spread->transfers[piece];
+    int ranks = spread->map.ranks;
+    for (int step = 1; step < ranks; step++) {
+        int owner = (spread->map.rank + step) % ranks;
+        dt_range theirs = dt_slices_of(&spread->config.slices, piece, owner);
+        uint16_t *updates = dt_spread_updates(spread, theirs);
+        if (!holds(spread, owner) || theirs.count == 0)
+            continue;
+        if (updates)
+            dt_transfers_receive_halves(transfers, owner, tag, updates, theirs.count);
+        else
+            dt_transfers_receive(transfers, owner, tag, spread->config.values + theirs.begin, theirs.count);
+    }
+}
+
+static void send_slice(dt_spread *spread, int piece, int tag) {
+    const dt_node_map *map = &spread->map;
+    dt_range mine = dt_slices_of(&spread->config.slices, piece, map->rank);
+    const uint16_t *updates = dt_spread_updates(spread, mine);
+    for (int step = 1; step < map->nodes && mine.count > 0; step++) {
+        int target = dt_node_map_holder(map, (map->node_of[map->rank] + step) % map->nodes, map->rank);
+        if (updates)
+            dt_transfers_send_halves(spread->transfers[piece], target, tag, updates, mine.count);
+        else
+            dt_transfers_send(spread->transfers[piece], target, tag, spread->config.values + mine.begin,
+                              mine.count);
     }
 }
 
 void dt_spread_start(dt_spread *spread, int piece) {
-    int ranks = spread->slices.ranks, rank = dt_comm_rank(spread->comm);
-    assert(spread->lowest == spread->highest || piece == spread->lowest - 1);
-    if (spread->lowest == spread->highest)
-        spread->highest = piece + 1;
+    const dt_spread_config *config = &spread->config;
+    int tag = config->tag + piece % DT_TAGS;
+    if (piece == spread->pieces - 1) {
+        assert(spread->lowest == spread->highest);
+        spread->before = dt_sharing_read(config->sharing, config->number, DT_COUNTER_WEIGHTS);
+        spread->begun = true;
+        spread->highest = spread->pieces;
+    } else
+        assert(piece == spread->lowest - 1);
     spread->lowest = piece;
-    int tag = spread->tag + piece % DT_TAGS;
-    dt_range mine = dt_slices_of(&spread->slices, piece, rank);
-    for (int step = 1; step < ranks; step++) {
-        int peer = (rank + step) % ranks;
-        dt_range theirs = dt_slices_of(&spread->slices, piece, peer);
-        if (theirs.count > 0)
-            receive(spread, piece, peer, tag, theirs);
-    }
-    for (int step = 1; step < ranks && mine.count > 0; step++)
-        send(spread, piece, (rank + step) % ranks, tag, mine);
+    receive_slices(spread, piece, tag);
+    send_slice(spread, piece, tag);
 }
 
 void dt_spread_progress(dt_spread *spread) {
     while (spread->highest > spread->lowest && dt_transfers_test(spread->transfers[spread->highest - 1]))
         complete(spread);
+    publish(spread);
 }
 
 void dt_spread_wait(dt_spread *spread, dt_range range) {
-    while (spread->highest > spread->lowest) {
-        dt_range piece = dt_slices_piece(&spread->slices, spread->highest - 1);
-        if (piece.begin + piece.count <= range.begin)
+    const dt_spread_config *config = &spread->config;
+    int first = (int)(range.begin / config->slices.piece_floats);
+    dt_idle idle = {0};
+    if (!spread->begun)
+        return;
+    assert(spread->lowest == 0);
+    if (dt_sharing_members(config->sharing) == 1)
+        wait_for_messages(spread, first);
+    unsigned long long wanted = spread->before + (unsigned long long)(spread->pieces - first);
+    for (;;) {
+        dt_spread_progress(spread);
+        if (spread->highest <= first &&
+            dt_sharing_reached(config->sharing, config->number, DT_COUNTER_WEIGHTS, wanted))
             return;
-        dt_transfers_wait(spread->transfers[spread->highest - 1]);
-        complete(spread);
+        dt_comm_pause(config->comm, &idle);
     }
 }

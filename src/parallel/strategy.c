@@ -17,6 +17,7 @@ struct dt_strategy {
     const dt_strategy_ops *ops;
     dt_comm *comm;
     dt_model *model;
+    const dt_sharing *sharing;
     void *state; /* the ops' own */
     dt_exchange exchange;
     dt_cut cut;
@@ -92,6 +93,10 @@ static void release_held(dt_strategy *strategy) {
     strategy->held = 0;
 }
 
+bool dt_strategy_shares_weights(dt_strategy_kind kind) {
+    return kind != DT_STRATEGY_ALLREDUCE && kind != DT_STRATEGY_AUTO;
+}
+
 static void exchange_combine(void *context, const double *partials, int width, double *sums) {
     dt_strategy *strategy = context;
     dt_statistics_combine(&strategy->statistics, &strategy->cut.share, partials, width, sums);
@@ -145,6 +150,7 @@ static dt_status open_common(dt_strategy *strategy, const dt_strategy_config *co
         place = dt_grid_position(config->comm);
     strategy->comm = config->comm;
     strategy->model = config->model;
+    strategy->sharing = dt_node_memory_sharing(config->memory);
     strategy->exchange = (dt_exchange){.context = strategy,
                                        .combine = exchange_combine,
                                        .weights_needed = exchange_weights_needed,
@@ -239,7 +245,7 @@ static int replica_tensor(dt_strategy *strategy, int number) {
     return tensor;
 }
 
-/* 0: this rank does not hold it. */
+/* 0: this rank does not hold it. Weights that the ranks of a node share are held by the first of them. */
 static uint64_t hash_replica(dt_strategy *strategy, int number) {
     const dt_parameters *parameters = dt_model_parameters(strategy->model);
     int tensor;
@@ -250,6 +256,8 @@ static uint64_t hash_replica(dt_strategy *strategy, int number) {
         const dt_tensor *row = &parameters->states[tensor - parameters->count];
         return dt_hash(0, dt_model_states(strategy->model) + row->offset, row->count * sizeof(float));
     }
+    if (!dt_sharing_leads(strategy->sharing))
+        return 0;
     const dt_tensor *row = &parameters->tensors[tensor];
     uint64_t hash = dt_hash(0, dt_model_weights(strategy->model) + row->offset, row->count * sizeof(float));
     return strategy->ops->hash_moments(strategy->state, tensor, hash);
@@ -330,11 +338,26 @@ void dt_strategy_collect(dt_strategy *strategy, dt_strategy_image image) {
     strategy->ops->collect(strategy->state, image.m, image.v);
 }
 
+/* Weights that the ranks of a node share are written by one of them. */
+static void restore_weights(const dt_strategy *strategy, const float *image) {
+    size_t floats = dt_model_parameters(strategy->model)->floats;
+    float *weights = dt_model_weights(strategy->model);
+    if (!strategy->sharing || !strategy->sharing->weights) {
+        restore_array(strategy, image, weights, floats);
+        return;
+    }
+    /* Another rank may still be giving them their first values. */
+    dt_comm_node_barrier(strategy->comm);
+    if (dt_comm_rank(strategy->comm) == 0)
+        memcpy(weights, image, floats * sizeof(float));
+    dt_comm_publish(strategy->comm, weights, floats * sizeof(float));
+}
+
 /* The gathering first: weights on their way from the last step would overwrite those of the image. */
 void dt_strategy_restore(dt_strategy *strategy, dt_strategy_image image) {
     const dt_parameters *parameters = dt_model_parameters(strategy->model);
     dt_strategy_gather(strategy);
-    restore_array(strategy, image.weights, dt_model_weights(strategy->model), parameters->floats);
+    restore_weights(strategy, image.weights);
     restore_array(strategy, image.states, dt_model_states(strategy->model), parameters->state_floats);
     strategy->ops->restore(strategy->state, image.m, image.v);
 }

@@ -6,6 +6,7 @@
 
 #include "dtrain/strategy.h"
 #include "parallel/cut.h"
+#include "parallel/node_memory.h"
 
 typedef struct dt_strategy_ops {
     /* `cut` stands for the life of the strategy and is set anew before each begin. Collective for the hybrid

@@ -30,6 +30,7 @@ dt_status dt_run_renew_strategy(dt_run *run) {
     dt_strategy_config config = {.kind = session->strategy,
                                  .comm = session->comm,
                                  .model = session->model,
+                                 .memory = session->node_memory,
                                  .kernels = session->kernels,
                                  .batch = session->options->batch,
                                  .adam = run->adam};

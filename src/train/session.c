@@ -59,7 +59,7 @@ static dt_status create_kernels(dt_session *session) {
     return dt_kernels_create(&config, &session->kernels);
 }
 
-static dt_status create_model(dt_session *session, bool training) {
+static dt_model_config describe_model(const dt_session *session, bool training) {
     int ranks = dt_comm_size(session->comm);
     dt_model_config config = {.network = &session->network,
                               .kernels = session->kernels,
@@ -70,7 +70,7 @@ static dt_status create_model(dt_session *session, bool training) {
                               .methods = session->methods};
     if (training)
         config.split = dt_strategy_split(session->strategy, session->comm, session->options->batch);
-    return dt_model_create(&config, &session->model);
+    return config;
 }
 
 static dt_status reserve_batch(dt_session *session) {
@@ -94,9 +94,19 @@ static dt_status open_kernels(dt_session *session) {
     return create_kernels(session);
 }
 
-static dt_status open_model(dt_session *session, bool training) {
-    DT_TRY(create_model(session, training));
+static dt_status create_model(dt_session *session, const dt_model_config *config) {
+    DT_TRY(dt_model_create(config, &session->model));
     return reserve_batch(session);
+}
+
+static dt_status open_model(dt_session *session, bool training) {
+    dt_model_config config = describe_model(session, training);
+    if (training)
+        session->node_memory =
+            dt_node_memory_create(session->comm, &config, dt_strategy_shares_weights(session->strategy));
+    config.weights = dt_node_memory_weights(session->node_memory);
+    config.gradients = dt_node_memory_gradients(session->node_memory);
+    return dt_comm_agree(session->comm, create_model(session, &config));
 }
 
 static void say_data(const dt_corpus *corpus) {
@@ -130,7 +140,7 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
     if (training)
         DT_TRY_CLEANUP(status, dt_planning_resolve(comm, session->kernels, options, &session->network,
                                                    &session->planning, &session->strategy));
-    DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_model(session, training)));
+    DT_TRY_CLEANUP(status, open_model(session, training));
     return status;
 cleanup:
     dt_session_close(session);
@@ -140,6 +150,7 @@ cleanup:
 void dt_session_close(dt_session *session) {
     dt_slab_release(&session->batch_memory);
     dt_model_destroy(session->model);
+    dt_node_memory_release(session->node_memory);
     dt_kernels_destroy(session->kernels);
     dt_team_destroy(session->team);
     dt_corpus_release(&session->corpus);

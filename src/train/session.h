@@ -5,6 +5,7 @@
 #define DTRAIN_TRAIN_SESSION_H
 
 #include "dtrain/model.h"
+#include "dtrain/node_memory.h"
 #include "dtrain/placement.h"
 #include "dtrain/train.h"
 #include "train/corpus.h"
@@ -18,9 +19,10 @@ typedef struct dt_session {
     dt_team *team;
     dt_isa isa; /* of the kernels, the same on all ranks */
     dt_kernels *kernels;
-    dt_strategy_kind strategy; /* training: what the option came to */
-    dt_planning planning;      /* what it was chosen by */
-    dt_methods methods;        /* of the convolutions */
+    dt_strategy_kind strategy;   /* training: what the option came to */
+    dt_planning planning;        /* what it was chosen by */
+    dt_methods methods;          /* of the convolutions */
+    dt_node_memory *node_memory; /* training: of the model's slabs; NULL: it has its own */
     dt_model *model;
     dt_corpus corpus;
     int samples; /* the most samples of one call of the model */

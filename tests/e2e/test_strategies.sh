@@ -72,6 +72,28 @@ if [ "$length" = long ]; then
     expect_same nodes-2x4
 fi
 
+# allreduce and sharded on two nodes of two: these send together what two ranks send, each half of it.
+for strategy in allreduce sharded; do
+    DTRAIN_NODE_RANKS=2 run "pairs-$strategy" 4 --strategy "$strategy" --threads 1 --check-replicas 3
+    expect_same "pairs-$strategy"
+    rm -f "$folder/pairs-$strategy"/*.h5
+done
+DTRAIN_NODE_RANKS=1 run lone 2 --strategy sharded --threads 1
+expect_same lone
+awk -v pairs="$(field pairs-sharded bytes_sent_a_step)" -v lone="$(field lone bytes_sent_a_step)" \
+    'BEGIN { exit !(pairs > 0.45 * lone && pairs < 0.55 * lone) }'
+
+# A system that gives the ranks no memory to share, here for a limit on the size of files: they say so and go on.
+if [ "$length" = short ]; then
+    (
+        trap '' XFSZ
+        ulimit -f 5000
+        exec "$mpiexec" --bind-to none -np 3 "$dtrain" "${common[@]}" --out "$folder/refused" --strategy sharded --threads 1
+    ) >"$folder/log" 2>&1 || { cat "$folder/log"; exit 1; }
+    grep -q 'share no memory, each holds its own copies: rank 0 on .* MB that the ranks of a node share (ftruncate)' "$folder/log"
+    expect_same refused
+fi
+
 # Messages over sockets.
 OMPI_MCA_btl=self,tcp OMPI_MCA_btl_tcp_if_include=lo run tcp 3 --strategy sharded --threads 1
 expect_same tcp
@@ -93,7 +115,11 @@ grep -q '"plan":\[{"strategy":"allreduce".*{"strategy":"sharded".*},{"strategy":
 if [ "$length" = long ]; then
     awk -v sent="$(field hybrid-4 bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 32e6) }'
     awk -v sent="$(field nodes-2-node bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 73e6) }'
-    awk -v sent="$(field allreduce-4 bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 2 * 3 / 4 * 117.83e6) }'
+    # Inside a node gradients are read where they lie; as messages:
+    DTRAIN_NODE_RANKS=1 run lone-4 4 --strategy allreduce --threads 1
+    expect_same lone-4
+    awk -v sent="$(field lone-4 bytes_sent_a_step)" 'BEGIN { exit !(sent > 0 && sent <= 2 * 3 / 4 * 117.83e6) }'
+    awk -v sent="$(field allreduce-4 bytes_sent_a_step)" 'BEGIN { exit sent != 0 }'
     exit 0
 fi
 

@@ -2,6 +2,7 @@
 /* What the communicator promises, on any number of ranks. An argument N makes nodes of N ranks each. */
 #include "test.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -282,11 +283,70 @@ static void test_windows_are_apart(void **state) {
     fixture.passed = true;
 }
 
+/* Every rank's part is its own to write, and all of the node are there to read, one behind the other. */
+static void test_window_of_parts(void **state) {
+    (void)state;
+    static const size_t wanted[] = {1, 2 << 20, (4 << 20) + 1};
+    int place = dt_comm_node_rank(fixture.comm), members = dt_comm_node_size(fixture.comm);
+    for (int i = 0; i < 3; i++) {
+        dt_comm_window *window;
+        assert_ok(dt_comm_window_create_parts(fixture.comm, wanted[i], &window));
+        size_t part = dt_comm_window_part(window);
+        assert_true(part >= wanted[i] && part < wanted[i] + (2 << 20) && part % (2 << 20) == 0);
+        unsigned char *data = dt_comm_window_data(window);
+        for (size_t at = 0; at < part; at += 4096)
+            assert_int_equal(data[(size_t)place * part + at], 0);
+        fill(data + (size_t)place * part, wanted[i], place);
+        dt_comm_node_barrier(fixture.comm);
+        for (int other = 0; other < members; other++)
+            check(data + (size_t)other * part, wanted[i], other);
+        dt_comm_node_barrier(fixture.comm);
+        dt_comm_window_release(window);
+    }
+    fixture.passed = true;
+}
+
+/* A turn goes round the ranks of a node through memory alone; waiting for it moves a message along, too large
+ * to have arrived by itself. */
+static void test_pauses_move_messages(void **state) {
+    (void)state;
+    enum { FLOATS = 1 << 20 };
+    int next = (fixture.rank + 1) % fixture.size, previous = (fixture.rank + fixture.size - 1) % fixture.size;
+    int place = dt_comm_node_rank(fixture.comm), members = dt_comm_node_size(fixture.comm);
+    float *arrays = calloc(2 * FLOATS, sizeof *arrays);
+    dt_comm_window *window;
+    dt_transfers *transfers;
+    assert_non_null(arrays);
+    assert_ok(dt_comm_window_create(fixture.comm, sizeof(atomic_int), &window));
+    assert_ok(dt_transfers_create(fixture.comm, 2, &transfers));
+    atomic_int *turn = dt_comm_window_data(window);
+    arrays[FLOATS - 1] = (float)fixture.rank;
+    dt_transfers_receive(transfers, previous, 5, arrays + FLOATS, FLOATS);
+    dt_transfers_send(transfers, next, 5, arrays, FLOATS);
+    for (int round = 0; round < 20; round++) {
+        dt_idle idle = {0};
+        while (atomic_load(turn) != round * members + place)
+            dt_comm_pause(fixture.comm, &idle);
+        atomic_fetch_add(turn, 1);
+    }
+    dt_transfers_wait(transfers);
+    assert_true(arrays[2 * FLOATS - 1] == (float)previous);
+    dt_transfers_destroy(transfers);
+    dt_comm_barrier(fixture.comm);
+    dt_comm_window_release(window);
+    free(arrays);
+    fixture.passed = true;
+}
+
 static void test_window_too_large(void **state) {
     (void)state;
     dt_comm_window *window = (dt_comm_window *)&fixture;
     assert_fails(dt_comm_window_create(fixture.comm, (size_t)1 << 60, &window), DT_MEMORY,
                  "1152921504606.8 MB that the ranks of a node share (mmap): Cannot allocate memory");
+    assert_null(window);
+    window = (dt_comm_window *)&fixture;
+    assert_fails(dt_comm_window_create_parts(fixture.comm, (size_t)1 << 58, &window), DT_MEMORY,
+                 "that the ranks of a node share (mmap): Cannot allocate memory");
     assert_null(window);
     fixture.passed = true;
 }
@@ -507,6 +567,8 @@ int main(int count, char **arguments) {
         PLAIN(test_window_is_published),
         PLAIN(test_windows_are_apart),
         PLAIN(test_window_too_large),
+        PLAIN(test_window_of_parts),
+        PLAIN(test_pauses_move_messages),
         PLAIN(test_transfers),
         PLAIN(test_empty_transfers),
         PLAIN(test_transfers_beside_collectives),
@@ -522,6 +584,7 @@ int main(int count, char **arguments) {
         POLITE(test_agreement),
         POLITE(test_barrier),
         POLITE(test_window_is_published),
+        POLITE(test_pauses_move_messages),
         POLITE(test_transfers),
         POLITE(test_transfers_beside_collectives),
     };

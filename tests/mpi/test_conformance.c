@@ -5,9 +5,11 @@
 #include "test.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "dtrain/hash.h"
 #include "dtrain/memory.h"
@@ -24,6 +26,7 @@ static const int batches[STEPS] = {64, 7, 1, 100, 23};
 static const dt_adam_config adam = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
 
 static dt_comm *comm;
+static bool refuses_memory; /* ranks have none to share */
 
 /* What the sides of the present test send. */
 static dt_wire wire;
@@ -47,6 +50,7 @@ static void fill_batch(int step, int first, int samples) {
 typedef struct side {
     dt_team *team;
     dt_kernels *kernels;
+    dt_node_memory *memory;
     dt_model *model;
     dt_strategy *strategy;
     int64_t losses[STEPS];
@@ -56,8 +60,10 @@ static dt_network tiny_network(double width, dt_bn_axis axis) {
     return dt_network_build((dt_network_config){.width = width, .bn_axis = axis, .dropout = 0.5f});
 }
 
-static void open_model(side *s, const dt_network *network, dt_engine engine, int threads, dt_split split,
-                       int ranks) {
+/* How ranks share a model: in `strategy` as in a run; NULL for one that is alone. */
+static void open_model(side *s, const dt_network *network, dt_engine engine, int threads,
+                       const dt_strategy_kind *kind) {
+    int ranks = kind ? dt_comm_size(comm) : 1;
     assert_ok(dt_team_create(threads, &s->team));
     dt_kernels_config kernels = {.team = s->team, .isa = DT_ISA_BEST, .engine = engine, .wire = wire};
     assert_ok(dt_kernels_create(&kernels, &s->kernels));
@@ -66,8 +72,14 @@ static void open_model(side *s, const dt_network *network, dt_engine engine, int
                               .samples = BATCH,
                               .leaves = dt_leaves_count(BATCH),
                               .roots = dt_strategy_roots(BATCH, ranks),
-                              .seed = 11,
-                              .split = split};
+                              .seed = 11};
+    if (kind) {
+        config.split = dt_strategy_split(*kind, comm, BATCH);
+        s->memory = dt_node_memory_create(comm, &config, dt_strategy_shares_weights(*kind));
+        assert_int_equal(s->memory != NULL, dt_comm_nodes(comm) < ranks && !refuses_memory);
+    }
+    config.weights = dt_node_memory_weights(s->memory);
+    config.gradients = dt_node_memory_gradients(s->memory);
     assert_ok(dt_model_create(&config, &s->model));
     dt_parameters_init(dt_model_parameters(s->model), 5, dt_model_weights(s->model),
                        dt_model_states(s->model));
@@ -77,9 +89,14 @@ static side open_side(const dt_network *network, dt_strategy_kind kind, dt_engin
                       size_t piece_floats) {
     side s = {0};
     assert_ok(dt_strategy_check(kind, network, dt_comm_size(comm), dt_strategy_node_ranks(comm)));
-    open_model(&s, network, engine, threads, dt_strategy_split(kind, comm, BATCH), dt_comm_size(comm));
-    dt_strategy_config config = {
-        .kind = kind, .comm = comm, .model = s.model, .kernels = s.kernels, .batch = BATCH, .adam = adam};
+    open_model(&s, network, engine, threads, &kind);
+    dt_strategy_config config = {.kind = kind,
+                                 .comm = comm,
+                                 .model = s.model,
+                                 .memory = s.memory,
+                                 .kernels = s.kernels,
+                                 .batch = BATCH,
+                                 .adam = adam};
     assert_ok(dt_strategy_create_pieces(&config, piece_floats, &s.strategy));
     return s;
 }
@@ -87,6 +104,7 @@ static side open_side(const dt_network *network, dt_strategy_kind kind, dt_engin
 static void close_side(side *s) {
     dt_strategy_destroy(s->strategy);
     dt_model_destroy(s->model);
+    dt_node_memory_release(s->memory);
     dt_kernels_destroy(s->kernels);
     dt_team_destroy(s->team);
 }
@@ -129,7 +147,7 @@ static state_copy reserve_copy(const dt_parameters *parameters) {
 static void compute_alone(const dt_network *network, dt_engine engine, int64_t losses[STEPS],
                           state_copy states[STEPS]) {
     side s = {0};
-    open_model(&s, network, engine, 1, (dt_split){0}, 1);
+    open_model(&s, network, engine, 1, NULL);
     const dt_parameters *parameters = dt_model_parameters(s.model);
     for (int step = 0; step < STEPS; step++) {
         dt_share share = dt_leaves_share(batches[step], 1, 0);
@@ -199,8 +217,8 @@ static void release_copies(state_copy states[STEPS]) {
         dt_slab_release(&states[step].memory);
 }
 
-/* Where neighbours fill the nodes, a step with pieces of the ordinary size sends what the plan says, to the
- * byte. */
+/* Where neighbours fill the nodes and share their memory, a step with pieces of the ordinary size sends what
+ * the plan says, to the byte. */
 static bool neighbours_share_nodes(void) {
     int node_ranks = dt_strategy_node_ranks(comm);
     for (int rank = 0; rank < dt_comm_size(comm); rank++)
@@ -225,7 +243,7 @@ static void check_strategy(const dt_network *network, dt_strategy_kind kind, dt_
                            size_t piece_floats, const int64_t losses[STEPS], const state_copy *states) {
     side s = open_side(network, kind, engine, threads, piece_floats);
     for (int step = 0; step < STEPS; step++) {
-        if (piece_floats == DT_PIECE_FLOATS && neighbours_share_nodes())
+        if (piece_floats == DT_PIECE_FLOATS && neighbours_share_nodes() && !refuses_memory)
             run_counted_step(&s, kind, step);
         else
             run_step(&s, step);
@@ -342,30 +360,49 @@ static void test_too_many_ranks_for_the_columns(void **state) {
                  "at most 11 ranks a node");
 }
 
+/* The last rank's bit; all ranks of its node may see it. */
 static void flip_bit(float *value) {
     uint32_t bits;
-    memcpy(&bits, value, sizeof bits);
-    bits ^= 1u << 3;
-    memcpy(value, &bits, sizeof bits);
+    if (dt_comm_rank(comm) == dt_comm_size(comm) - 1) {
+        memcpy(&bits, value, sizeof bits);
+        bits ^= 1u << 3;
+        memcpy(value, &bits, sizeof bits);
+    }
+    dt_comm_barrier(comm);
+}
+
+static int first_rank_of(int node) {
+    int rank = 0;
+    while (dt_comm_node_of(comm, rank) != node)
+        rank++;
+    return rank;
+}
+
+/* Who is named when the last rank's copy is another, -1 if there is none to compare with. The copy of a node
+ * is that of its first rank; of two nodes rank 0's is the right one. */
+static int named_rank(bool shared) {
+    int last = dt_comm_size(comm) - 1, nodes = dt_comm_nodes(comm), node = dt_comm_node_of(comm, last);
+    if (!shared || refuses_memory || nodes == last + 1)
+        return last > 0 ? last : -1;
+    if (nodes == 1)
+        return -1;
+    return first_rank_of(node == 0 && nodes == 2 ? 1 : node);
 }
 
 /* One bit of one weight or moving statistic of the last rank. */
-static void check_flip(side *s, float *value, const char *name) {
+static void check_flip(side *s, float *value, const char *name, bool shared) {
     char expected[64];
-    bool last = dt_comm_rank(comm) == dt_comm_size(comm) - 1;
-    snprintf(expected, sizeof expected, "rank %d on ", dt_comm_size(comm) - 1);
+    snprintf(expected, sizeof expected, "rank %d on ", named_rank(shared));
     assert_ok(dt_strategy_check_replicas(s->strategy, 3));
-    if (last)
-        flip_bit(value);
-    if (dt_comm_size(comm) > 1) {
+    flip_bit(value);
+    if (named_rank(shared) >= 0) {
         dt_status status = dt_strategy_check_replicas(s->strategy, 3);
         assert_int_equal(status.code, DT_MACHINE);
         assert_non_null(strstr(status.text, expected));
         assert_non_null(strstr(status.text, name));
         assert_non_null(strstr(status.text, "step 3"));
     }
-    if (last)
-        flip_bit(value);
+    flip_bit(value);
     assert_ok(dt_strategy_check_replicas(s->strategy, 3));
 }
 
@@ -376,7 +413,7 @@ static void check_flipped_column(side *s, dt_strategy_kind kind) {
         return;
     const dt_split_tensor *kernel = &layout->tensors[2];
     size_t values = (size_t)kernel->rows * (size_t)kernel->units.samples;
-    check_flip(s, dt_model_split_weights(s->model) + kernel->offset + values - 1, "fc1/kernel");
+    check_flip(s, dt_model_split_weights(s->model) + kernel->offset + values - 1, "fc1/kernel", false);
 }
 
 static void test_a_flipped_bit_is_found(void **state) {
@@ -389,17 +426,69 @@ static void test_a_flipped_bit_is_found(void **state) {
         dt_strategy_gather(s.strategy);
         for (int i = 0; i < parameters->count; i += 3) {
             const dt_tensor *row = &parameters->tensors[i];
-            check_flip(&s, dt_model_weights(s.model) + row->offset + row->count - 1, row->name);
+            check_flip(&s, dt_model_weights(s.model) + row->offset + row->count - 1, row->name,
+                       dt_strategy_shares_weights(kind));
         }
-        check_flip(&s, dt_model_states(s.model) + parameters->states[2].offset, parameters->states[2].name);
+        check_flip(&s, dt_model_states(s.model) + parameters->states[2].offset, parameters->states[2].name,
+                   false);
         check_flipped_column(&s, kind);
         close_side(&s);
     }
 }
 
-/* "N": nodes of N ranks. "N scattered": and ranks whose numbers do not follow the nodes. */
+/* Bytes of memory that the processes of all ranks take, each page shared out among those that map it. */
+static int64_t resident_bytes(void) {
+    long long kilobytes = -1;
+    char line[256];
+    dt_comm_barrier(comm);
+    FILE *stream = fopen("/proc/self/smaps_rollup", "r");
+    assert_non_null(stream);
+    while (fgets(line, sizeof line, stream) && sscanf(line, "Pss: %lld kB", &kilobytes) != 1)
+        continue;
+    fclose(stream);
+    dt_comm_barrier(comm);
+    assert_true(kilobytes > 0);
+    return sum_over_ranks(1024 * (int64_t)kilobytes);
+}
+
+static int64_t resident_growth(const dt_network *network, dt_strategy_kind kind) {
+    int64_t before = resident_bytes();
+    side s = open_side(network, kind, DT_ENGINE_AUTO, 1, DT_PIECE_FLOATS);
+    int64_t growth = resident_bytes() - before;
+    close_side(&s);
+    return growth;
+}
+
+/* allreduce's ranks have weights and moments of their own. sharded saves all moments but one set, and on a
+ * node all weights but one copy. */
+static void test_a_node_has_one_copy_of_the_weights(void **state) {
+    (void)state;
+    dt_network network = tiny_network(0.6, DT_BN_ROWS);
+    dt_parameters parameters = dt_parameters_layout(&network);
+    int64_t bytes = (int64_t)(parameters.floats * sizeof(float)), ranks = dt_comm_size(comm);
+    int64_t copies = refuses_memory ? ranks : dt_comm_nodes(comm);
+    if (ranks == 1)
+        return;
+    int64_t whole = resident_growth(&network, DT_STRATEGY_ALLREDUCE);
+    int64_t saved = whole - resident_growth(&network, DT_STRATEGY_SHARDED);
+    int64_t expected = (ranks - copies) * bytes + 2 * (ranks - 1) * bytes;
+    /* Some slabs of each rank are rounded up to whole huge pages. */
+    if (llabs(saved - expected) > (ranks * 6) << 20)
+        fail_msg("%lld MB saved, %lld MB expected; a copy of the weights has %lld MB", (long long)saved >> 20,
+                 (long long)expected >> 20, (long long)bytes >> 20);
+}
+
+/* Files of any size are refused, and what the ranks of a node share is a file in memory. */
+static bool refuse_memory(void) {
+    return signal(SIGXFSZ, SIG_IGN) != SIG_ERR &&
+           setrlimit(RLIMIT_FSIZE, &(struct rlimit){1024, RLIM_INFINITY}) == 0;
+}
+
+/* "N": nodes of N ranks. "N scattered": and ranks whose numbers do not follow the nodes. "refused": a system
+ * that gives the ranks no memory to share. */
 int main(int count, char **arguments) {
-    if (count > 1)
+    refuses_memory = count > 1 && strcmp(arguments[1], "refused") == 0;
+    if (count > 1 && !refuses_memory)
         setenv("DTRAIN_NODE_RANKS", arguments[1], 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bits_of_one_rank),
@@ -409,8 +498,9 @@ int main(int count, char **arguments) {
         cmocka_unit_test(test_bf16_wire_is_near),
         cmocka_unit_test(test_a_flipped_bit_is_found),
         cmocka_unit_test(test_too_many_ranks_for_the_columns),
+        cmocka_unit_test(test_a_node_has_one_copy_of_the_weights),
     };
-    if (!group_begins(&comm))
+    if (!group_begins(&comm) || (refuses_memory && !refuse_memory()))
         return 1;
     dt_comm *whole = comm;
     if (count > 2) {

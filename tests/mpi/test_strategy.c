@@ -21,11 +21,13 @@ static const dt_adam_config adam = {.lr = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .e
 
 static dt_comm *comm;
 static dt_strategy_kind kind;
+static bool shares; /* memory among all ranks */
 
 /* A model whose gradients the tests write themselves, and a strategy on it. */
 typedef struct fixture {
     dt_team *team;
     dt_kernels *kernels;
+    dt_node_memory *memory;
     dt_model *model;
     dt_strategy *strategy;
     const dt_parameters *parameters;
@@ -41,11 +43,17 @@ static fixture open_storing(double width, size_t piece_floats, bool store_gradie
     assert_ok(dt_kernels_create(&(dt_kernels_config){.team = f.team, .isa = DT_ISA_BEST}, &f.kernels));
     dt_model_config model = {
         .network = &network, .kernels = f.kernels, .samples = 1, .leaves = 1, .roots = f.roots};
+    if (shares)
+        f.memory = dt_node_memory_create(comm, &model, dt_strategy_shares_weights(kind));
+    assert_int_equal(f.memory != NULL, shares && dt_comm_size(comm) > 1);
+    model.weights = dt_node_memory_weights(f.memory);
+    model.gradients = dt_node_memory_gradients(f.memory);
     assert_ok(dt_model_create(&model, &f.model));
     f.parameters = dt_model_parameters(f.model);
     dt_strategy_config config = {.kind = kind,
                                  .comm = comm,
                                  .model = f.model,
+                                 .memory = f.memory,
                                  .kernels = f.kernels,
                                  .batch = BATCH,
                                  .adam = adam,
@@ -62,6 +70,7 @@ static fixture open_fixture(double width, size_t piece_floats) {
 static void close_fixture(fixture *f) {
     dt_strategy_destroy(f->strategy);
     dt_model_destroy(f->model);
+    dt_node_memory_release(f->memory);
     dt_kernels_destroy(f->kernels);
     dt_team_destroy(f->team);
 }
@@ -150,8 +159,9 @@ static int tensor_at(const fixture *f, sequence order, int turn) {
 static void run_step(fixture *f, int batch, sequence order, bool progress, const float *bad,
                      uint32_t marked) {
     f->salt++;
-    poison(f);
+    /* Before the begin others may still be adding what lies in this rank's memory. */
     dt_share share = dt_strategy_begin(f->strategy, batch);
+    poison(f);
     unsigned char merges[MAX_LEAVES];
     dt_leaf_plan plan = dt_leaves_plan(&share, merges, NULL);
     for (int turn = 0; turn < f->parameters->count; turn++) {
@@ -413,7 +423,7 @@ static void count_sent(fixture *f, int batch, int64_t *mine, int64_t *all) {
 static void test_traffic_of_powers_of_two(void **state) {
     (void)state;
     int64_t ranks = dt_comm_size(comm), mine, all;
-    if ((ranks & (ranks - 1)) != 0)
+    if ((ranks & (ranks - 1)) != 0 || shares)
         return;
     fixture f = open_storing(0.02, 1024, ranks == 1);
     int64_t bytes = (int64_t)(f.parameters->summed_floats * sizeof(float));
@@ -428,6 +438,8 @@ static void test_traffic_of_powers_of_two(void **state) {
 static void test_traffic_of_any_cut(void **state) {
     (void)state;
     int64_t ranks = dt_comm_size(comm), mine, all;
+    if (shares)
+        return;
     fixture f = open_storing(0.02, 16 * (size_t)ranks, ranks == 1);
     int64_t floats = (int64_t)f.parameters->summed_floats / (16 * ranks) * (16 * ranks);
     int64_t rest = (int64_t)f.parameters->summed_floats - floats;
@@ -449,10 +461,11 @@ static void test_traffic_of_any_cut(void **state) {
     close_fixture(&f);
 }
 
-/* test_strategy STRATEGY */
+/* test_strategy STRATEGY [shared] */
 int main(int argument_count, char **arguments) {
-    if (argument_count != 2)
+    if (argument_count < 2)
         return 1;
+    shares = argument_count > 2;
     while (kind < DT_STRATEGY_SHARDED && strcmp(dt_strategy_name(kind), arguments[1]) != 0)
         kind++;
     const struct CMUnitTest tests[] = {
