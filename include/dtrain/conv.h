@@ -12,18 +12,19 @@
 
 /* Ways to compute a convolution. */
 typedef enum dt_conv_method {
-    DT_CONV_AUTO,   /* what the kernels' engine says: DT_ENGINE_AUTO winograd, else direct, else passes;
-                       DT_ENGINE_DIRECT the same without winograd; the others passes */
+    DT_CONV_AUTO,   /* what the kernels' engine says: DT_ENGINE_AUTO fourier, else winograd, else direct, else
+                       passes;   DT_ENGINE_DIRECT the same without these two; the others passes */
     DT_CONV_PASSES, /* the engine's three passes of kernels.h, with pooling, ReLU and normalisation as passes
                        of  their own: the twin that the other ways are tested against */
     DT_CONV_DIRECT, /* as the definition reads, for one input channel, ReLU and pooling included */
     DT_CONV_WINOGRAD,       /* Winograd's minimal filtering, 3x3 and 5x5, as exact as `passes` */
+    DT_CONV_FOURIER,        /* products of spectra, 3x3 on up to 7x7 and 5x5 on up to 14x14: as exact */
     DT_CONV_WINOGRAD_LARGE, /* the same with the largest tiles in all passes, for 5x5: faster, but its forward
                                errors are five times as large (docs/performance.md). Never chosen */
     DT_CONV_METHODS
 } dt_conv_method;
 
-/* "auto", "passes", "direct", "winograd", "winograd-large". */
+/* "auto", "passes", "direct", "winograd", "fourier", "winograd-large". */
 const char *dt_conv_method_name(dt_conv_method method);
 
 /* Square odd kernel, stride 1, zero padding to the same size, then, if `pool`, the 2x2 average pooling of
@@ -65,7 +66,7 @@ typedef enum dt_conv_pass { DT_CONV_FORWARD, DT_CONV_BACKWARD_WEIGHTS, DT_CONV_B
 
 /* Floating-point operations of one sample in a pass, two a multiply-add: as the definition of a convolution
  * has them, and those that the method's products execute. The latter count channels that fill up a vector,
- * but neither Winograd's transforms nor what surrounds the convolution. */
+ * but neither transforms nor what surrounds the convolution. */
 double dt_conv_direct_flop(dt_conv_shape shape);
 double dt_conv_executed_flop(const dt_conv *conv, dt_conv_pass pass);
 

@@ -55,7 +55,7 @@ typedef enum dt_wire {
 
 typedef enum dt_engine {
     DT_ENGINE_AUTO,     /* the fastest body for each kernel that keeps the promise about bits */
-    DT_ENGINE_DIRECT,   /* as DT_ENGINE_AUTO without Winograd's convolutions */
+    DT_ENGINE_DIRECT,   /* as DT_ENGINE_AUTO without convolutions by transforms */
     DT_ENGINE_BLAS,     /* im2col and OpenBLAS for convolutions, OpenBLAS for dense layers; to compare with */
     DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
 } dt_engine;

@@ -107,9 +107,9 @@ static const dt_option table[] = {
              "bfloat16 and summed in float32, which halves all bytes. Either has the same bits on any number "
              "of ranks, one included"},
     {"methods", "LIST", DT_GROUP_MACHINE, DT_OPTION_TEXT, FIELD(methods), .initial = "auto",
-     .text = "how the five convolutions are computed, as in direct,winograd,winograd,passes,winograd: "
+     .text = "how the five convolutions are computed, as in direct,fourier,winograd,passes,fourier: "
              "passes, direct (one "
-             "input channel), winograd or winograd-large (5x5; faster, less exact). auto is a fixed choice "
+             "input channel), winograd, fourier or winograd-large (5x5; less exact). auto is a fixed choice "
              "of the engine "
              "for each shape; tuned measures at the start, so its bits may differ from run to run"},
     {"tune", NULL, DT_GROUP_MACHINE, DT_OPTION_FLAG, FIELD(tune), .otherwise = "off",

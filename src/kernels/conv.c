@@ -14,6 +14,7 @@ static const struct {
     [DT_CONV_PASSES] = {"passes", &dt_conv_passes},
     [DT_CONV_DIRECT] = {"direct", &dt_conv_direct},
     [DT_CONV_WINOGRAD] = {"winograd", &dt_conv_winograd},
+    [DT_CONV_FOURIER] = {"fourier", &dt_conv_fourier},
     [DT_CONV_WINOGRAD_LARGE] = {"winograd-large", &dt_conv_winograd_large},
 };
 
@@ -38,7 +39,7 @@ static bool can(const dt_kernels *kernels, dt_conv_shape shape, dt_conv_method m
  * clock. */
 dt_conv_method dt_conv_choice(const dt_kernels *kernels, dt_conv_shape shape) {
     static const dt_conv_method last[] = {
-        [DT_ENGINE_AUTO] = DT_CONV_WINOGRAD,
+        [DT_ENGINE_AUTO] = DT_CONV_FOURIER,
         [DT_ENGINE_DIRECT] = DT_CONV_DIRECT,
         [DT_ENGINE_BLAS] = DT_CONV_PASSES,
         [DT_ENGINE_REFERENCE] = DT_CONV_PASSES,

@@ -23,6 +23,7 @@ extern const dt_conv_operations dt_conv_passes;
 extern const dt_conv_operations dt_conv_direct;
 extern const dt_conv_operations dt_conv_winograd;
 extern const dt_conv_operations dt_conv_winograd_large;
+extern const dt_conv_operations dt_conv_fourier;
 
 /* What the method `passes` keeps. */
 typedef struct dt_conv_passes_state {

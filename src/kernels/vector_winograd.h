@@ -35,6 +35,9 @@ static __attribute__((noinline)) void store_rest(float *to, size_t count, vector
 DT_INLINE void store_operands(float *to, vector value) {
     store(to, value);
 }
+#define PAIRED(row, point) (row)[0][point]
+#else
+#define PAIRED(row, point) pair_up((row)[0][point], (row)[1][point])
 #endif
 
 DT_INLINE vector load_some(const float *from, size_t count) {
@@ -113,6 +116,24 @@ DT_INLINE void to_filter_gradient(dt_winograd_family family, const vector *d, ve
         break;                              \
     default:                                \
         body(DT_WINOGRAD_2_5, __VA_ARGS__); \
+    }
+
+/* The same for a transform of spectra: body(n, ...). */
+#define FOR_SIDE(family, body, ...)     \
+    {                                   \
+        if ((family) == DT_FOURIER_8_3) \
+            body(8, __VA_ARGS__);       \
+        else                            \
+            body(16, __VA_ARGS__);      \
+    }
+
+/* And where the margin of the filter matters: body(n, margin, ...). */
+#define FOR_MARGIN(family, body, ...)   \
+    {                                   \
+        if ((family) == DT_FOURIER_8_3) \
+            body(8, 1, __VA_ARGS__);    \
+        else                            \
+            body(16, 2, __VA_ARGS__);   \
     }
 
 /* Values of a row of tiles, after the transform of the columns: [point][pixel]. */
@@ -231,16 +252,21 @@ DT_INLINE void input_block(dt_winograd_family family, const dt_winograd_grid *gr
         }
 }
 
-static void input(const dt_winograd_grid *grid, dt_winograd_pixels pixels, dt_conv_input from,
-                  dt_winograd_place to) {
-    FOR_FAMILY(grid->family, input_block, grid, pixels, &from, to)
-}
-
 /* A whole image of one vector of channels, with what tiles overhang it. */
 typedef struct image {
     size_t line; /* pixels of a row */
     vector pixel[(DT_WINOGRAD_SIDE + 3) * (DT_WINOGRAD_SIDE + 3)];
 } image;
+
+#include "kernels/vector_spectrum.h"
+
+static void input(const dt_winograd_grid *grid, dt_winograd_pixels pixels, dt_conv_input from,
+                  dt_winograd_place to) {
+    if (dt_winograd_is_fourier(grid->family))
+        FOR_SIDE(grid->family, fourier_input, grid, pixels, &from, to)
+    else
+        FOR_FAMILY(grid->family, input_block, grid, pixels, &from, to)
+}
 
 /* The points of one tile to its part of the image. */
 DT_INLINE void output_tile(dt_winograd_family family, bool small_row, bool small_column, const float *from,
@@ -347,7 +373,10 @@ static void output(const dt_winograd_grid *grid, dt_winograd_pixels pixels, dt_w
         if (count == 0)
             break;
         vector summand = load_some(bias, count);
-        FOR_FAMILY(grid->family, output_image, grid, from, &whole)
+        if (dt_winograd_is_fourier(grid->family))
+            FOR_SIDE(grid->family, fourier_output_image, grid, from, &whole)
+        else
+            FOR_FAMILY(grid->family, output_image, grid, from, &whole)
         if (pool)
             store_windows(grid, pixels.stride, count, &whole, summand, words, y);
         else
@@ -435,8 +464,12 @@ static void gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixels, bo
         else
             sum = load_gradient_pixels(grid, pixels.stride, count, words, dy, &whole);
         store(bias_sum + v * DT_WIDTH, sum);
-        grid->family == DT_WINOGRAD_4_3 ? gradient_image(DT_WINOGRAD_4_3, grid, &whole, to)
-                                        : gradient_image(DT_WINOGRAD_4_5, grid, &whole, to);
+        if (dt_winograd_is_fourier(grid->family))
+            FOR_SIDE(grid->family, fourier_gradient_image, grid, &whole, to)
+        else if (grid->family == DT_WINOGRAD_4_3)
+            gradient_image(DT_WINOGRAD_4_3, grid, &whole, to);
+        else
+            gradient_image(DT_WINOGRAD_4_5, grid, &whole, to);
     }
 }
 
@@ -527,8 +560,12 @@ DT_INLINE void input_gradient_block(dt_winograd_family family, const dt_winograd
 
 static void input_gradient(const dt_winograd_grid *grid, dt_winograd_pixels pixels, dt_winograd_place from,
                            float *dx) {
-    grid->family == DT_WINOGRAD_4_3 ? input_gradient_block(DT_WINOGRAD_4_3, grid, pixels, from, dx)
-                                    : input_gradient_block(DT_WINOGRAD_4_5, grid, pixels, from, dx);
+    if (dt_winograd_is_fourier(grid->family))
+        FOR_SIDE(grid->family, fourier_input_gradient, grid, pixels, from, dx)
+    else if (grid->family == DT_WINOGRAD_4_3)
+        input_gradient_block(DT_WINOGRAD_4_3, grid, pixels, from, dx);
+    else
+        input_gradient_block(DT_WINOGRAD_4_5, grid, pixels, from, dx);
 }
 
 /* One vector of a filter's taps, transformed along its columns. */
@@ -619,8 +656,13 @@ DT_INLINE void filter_rows(dt_winograd_family family, size_t rows, int channels,
 #endif
 
 static void filter(const dt_winograd_grid *grid, size_t rows, int channels, const float *taps,
-                   size_t tap_stride, size_t row_stride, float *to, size_t point_stride){
-    FOR_FAMILY(grid->family, filter_rows, rows, channels, taps, tap_stride, row_stride, to, point_stride)}
+                   size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
+    if (dt_winograd_is_fourier(grid->family))
+        FOR_MARGIN(grid->family, fourier_filter, rows, channels, taps, tap_stride, row_stride, to,
+                   point_stride)
+    else
+        FOR_FAMILY(grid->family, filter_rows, rows, channels, taps, tap_stride, row_stride, to, point_stride)
+}
 
 DT_INLINE void filter_gradient_vector(dt_winograd_family family, const float *from, size_t point_stride,
                                       int merges, float *slot, size_t slot_floats) {
@@ -662,10 +704,30 @@ DT_INLINE void filter_gradient_rows(dt_winograd_family family, size_t rows, cons
 
 static void filter_gradient(const dt_winograd_grid *grid, size_t rows, const float *from, size_t point_stride,
                             int merges, float *slot) {
-    grid->family == DT_WINOGRAD_4_3
-        ? filter_gradient_rows(DT_WINOGRAD_4_3, rows, from, point_stride, merges, slot)
-        : filter_gradient_rows(DT_WINOGRAD_4_5, rows, from, point_stride, merges, slot);
+#ifdef DT_BF16
+    if (dt_winograd_is_fourier(grid->family)) {
+        FOR_MARGIN(grid->family, fourier_filter_gradient, rows, from, point_stride, merges, slot)
+        return;
+    }
+#endif
+    if (grid->family == DT_WINOGRAD_4_3)
+        filter_gradient_rows(DT_WINOGRAD_4_3, rows, from, point_stride, merges, slot);
+    else
+        filter_gradient_rows(DT_WINOGRAD_4_5, rows, from, point_stride, merges, slot);
 }
+
+#ifndef DT_BF16
+
+static void leaf_gradient(const dt_winograd_grid *grid, size_t rows, size_t samples, const float *in,
+                          size_t in_point, const float *out, size_t out_point, int merges, float *slot) {
+    leaf_operands operands = {samples, in, out, in_point, out_point};
+    FOR_MARGIN(grid->family, fourier_leaf_gradient, rows, &operands, merges, slot)
+}
+
+#define LEAF_GRADIENT leaf_gradient
+#else
+#define LEAF_GRADIENT NULL
+#endif
 
 const dt_winograd_bodies DT_WINOGRAD_BODIES = {
     .block = BLOCK,
@@ -678,4 +740,5 @@ const dt_winograd_bodies DT_WINOGRAD_BODIES = {
     .input_gradient = input_gradient,
     .filter = filter,
     .filter_gradient = filter_gradient,
+    .leaf_gradient = LEAF_GRADIENT,
 };

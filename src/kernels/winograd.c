@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Winograd's convolution: how the work is cut.
+/* Winograd's convolution, and that by spectra, which differs in its transforms alone: how the work is cut.
  *
  * Forward transforms a chunk of the batch, which is kept for the way back. Then a task owns a block of output
  * channels: it transforms the filters of the block and, group by group, multiplies at all points and
@@ -22,10 +22,13 @@ enum {
     CHAIN_3 = 64,     /* steps of the depth in one chain of multiply-adds, forward, for kernels of 3 */
     CHAIN_5 = 8,      /* and of 5 */
     GROUP_TILES = 32, /* of a group: with 32 channels 4 KB for each point */
-    PRODUCT_BYTES = 320 << 10,   /* of a task at a time, beside filters in the second-level cache */
-    FILTER_BYTES = 4 << 20,      /* filters up to here are transformed once a call for all tasks */
-    CHUNK_BYTES = 16 << 20,      /* of a tensor at the points: stays in the third-level cache */
-    SMALL_CHUNK_BYTES = 6 << 20, /* the same where filters need not be transformed again for each chunk */
+    PRODUCT_BYTES = 320 << 10,        /* of a task at a time, beside filters in the second-level cache */
+    FILTER_BYTES = 4 << 20,           /* filters up to here are transformed once a call for all tasks */
+    SPECTRUM_PRODUCT_BYTES = 2 << 20, /* the same of spectra, whose filters are in no case as near */
+    CHUNK_BYTES = 16 << 20,           /* of a tensor at the points: stays in the third-level cache */
+    SMALL_CHUNK_BYTES = 6 << 20,     /* the same where filters need not be transformed again for each chunk */
+    SPECTRUM_CHUNK_BYTES = 40 << 20, /* of spectra, forward: their filters are large, and each chunk */
+    SPECTRUM_BACK_CHUNK_BYTES = 10 << 20, /* transforms them again; backward two tensors share the cache */
     TASKS_PER_THREAD = 3,
     SLICE_BYTES = 256 << 10, /* of a leaf and an out block: up to here it stays in the second-level cache */
     STRIP = 2,               /* in blocks that share it; their stacks take the rest of the cache */
@@ -66,6 +69,7 @@ struct dt_winograd {
     bool apart;    /* the way back has points of its own, so that the input is transformed twice */
     layout input;  /* of the input at the points of the way back */
     int strip;     /* in blocks whose filters' gradients one task works on */
+    bool fused;    /* the bodies make a leaf's gradient of filters in one */
     float *points; /* if apart, a chunk of the input at the points of the way there, [group] */
     float *kept;   /* the input at the points of the way back, [group] */
     int32_t *mask; /* [sample][out block] of what winograd.h says */
@@ -137,6 +141,8 @@ static range positions_with(const dt_winograd_grid *grid, int point) {
     int dropped = grid->points - 2, large = grid->rows.large, wide = grid->columns.large;
     int narrow = grid->columns.tiles - wide, first = (grid->rows.tiles - large) * wide;
     bool rows_drop = point / grid->points == dropped, columns_drop = point % grid->points == dropped;
+    if (!dt_winograd_nests(grid->family))
+        return (range){0, (size_t)grid->positions};
     if (rows_drop && columns_drop)
         return (range){(size_t)first, (size_t)(large * wide)};
     if (rows_drop)
@@ -151,7 +157,7 @@ static cut cut_of(dt_winograd_family family, dt_conv_shape shape) {
     while (c.group > 1 && c.group * c.grid.positions > GROUP_TILES)
         c.group /= 2;
     c.groups_of_leaf = DT_LEAF_SAMPLES / c.group;
-    c.points = (size_t)(c.grid.points * c.grid.points);
+    c.points = (size_t)dt_winograd_tile_points(family);
     return c;
 }
 
@@ -174,7 +180,7 @@ static layout layout_of(const dt_winograd *w, const cut *c, int channels) {
     return l;
 }
 
-static direction direction_of(const dt_winograd *w, cut c, int threads, int from, int to) {
+static direction direction_of(const dt_winograd *w, cut c, int threads, bool back, int from, int to) {
     direction d = {.cut = c, .from = layout_of(w, &c, from), .channels = (size_t)to};
     size_t block = (size_t)w->bodies->block, wanted = (size_t)(threads * TASKS_PER_THREAD);
     size_t leaf_bytes = d.from.group * (size_t)c.groups_of_leaf * sizeof(float);
@@ -182,11 +188,15 @@ static direction direction_of(const dt_winograd *w, cut c, int threads, int from
     d.filter_point = filter_floats(w, d.from.channels) + block;
     d.shared_filters =
         d.blocks < wanted || c.points * d.filter_point * d.blocks * sizeof(float) <= FILTER_BYTES;
+    bool spectra = dt_winograd_is_fourier(c.grid.family);
     d.chunk = (int)larger(1, (d.shared_filters ? SMALL_CHUNK_BYTES : CHUNK_BYTES) / leaf_bytes);
+    if (spectra)
+        d.chunk = (int)larger(1, (back ? SPECTRUM_BACK_CHUNK_BYTES : SPECTRUM_CHUNK_BYTES) / leaf_bytes);
     d.parts = parts_of(wanted, d.blocks);
     d.product_point = (size_t)(c.grid.positions * c.group + 1) * block;
     d.product_group = c.points * d.product_point;
-    d.together = (int)larger(1, PRODUCT_BYTES / (d.product_group * sizeof(float)));
+    d.together = (int)larger(1, (spectra ? SPECTRUM_PRODUCT_BYTES : PRODUCT_BYTES) /
+                                    (d.product_group * sizeof(float)));
     return d;
 }
 
@@ -206,19 +216,23 @@ static dt_winograd plan_of(const dt_conv_config *config) {
     dt_winograd w = {.bodies = bodies_of(config->kernels)};
     dt_conv_shape shape = config->shape;
     bool large = config->method == DT_CONV_WINOGRAD_LARGE, bf16 = w.bodies->pair == 2;
+    bool spectra = config->method == DT_CONV_FOURIER;
     dt_winograd_family back = shape.kernel == 3 ? DT_WINOGRAD_4_3 : DT_WINOGRAD_4_5;
     dt_winograd_family there = shape.kernel == 3 || large ? back : DT_WINOGRAD_2_5;
+    if (spectra)
+        there = back = shape.kernel == 3 ? DT_FOURIER_8_3 : DT_FOURIER_16_5;
     int threads = dt_team_size(config->kernels->team);
     w.taps = (size_t)(shape.kernel * shape.kernel);
-    w.forward = direction_of(&w, cut_of(there, shape), threads, shape.in_channels, shape.out_channels);
-    w.backward = direction_of(&w, cut_of(back, shape), threads, shape.out_channels, shape.in_channels);
-    w.forward.chain = shape.kernel == 3 ? CHAIN_3 : CHAIN_5;
+    w.forward = direction_of(&w, cut_of(there, shape), threads, false, shape.in_channels, shape.out_channels);
+    w.backward = direction_of(&w, cut_of(back, shape), threads, true, shape.out_channels, shape.in_channels);
+    w.forward.chain = spectra || shape.kernel == 3 ? CHAIN_3 : CHAIN_5;
     if (large || bf16)
         w.forward.chain = w.forward.from.channels;
     w.backward.chain = w.backward.from.channels;
     w.apart = there != back;
     w.input = layout_of(&w, &w.backward.cut, shape.in_channels);
     w.strip = strip_of(&w, threads);
+    w.fused = spectra && w.bodies->leaf_gradient;
     w.mask_block = (size_t)w.bodies->block * (size_t)shape.height;
     return w;
 }
@@ -227,6 +241,11 @@ static bool can(const dt_kernels *kernels, dt_conv_shape shape) {
     (void)kernels;
     return (shape.kernel == 3 || shape.kernel == 5) && shape.height <= DT_WINOGRAD_SIDE &&
            shape.width <= DT_WINOGRAD_SIDE;
+}
+
+static bool has_spectra(const dt_kernels *kernels, dt_conv_shape shape) {
+    int side = dt_winograd_outputs(shape.kernel == 3 ? DT_FOURIER_8_3 : DT_FOURIER_16_5);
+    return can(kernels, shape) && shape.height <= side && shape.width <= side;
 }
 
 static bool can_be_larger(const dt_kernels *kernels, dt_conv_shape shape) {
@@ -327,7 +346,7 @@ typedef struct strip_pieces {
 
 static size_t sums_point(const dt_winograd *w) {
     size_t block = (size_t)w->bodies->block;
-    return (block + 1) * block;
+    return w->fused ? 0 : (block + 1) * block;
 }
 
 static strip_pieces take_strip(dt_arena *arena, const dt_winograd *w, int leaves) {
@@ -380,6 +399,12 @@ static void begin_chunk(winograd_call *call, int leaf, int leaves) {
     call->chunk_leaves = leaves;
     call->chunk_sample = leaf * DT_LEAF_SAMPLES;
     call->chunk_samples = smaller(leaves * DT_LEAF_SAMPLES, call->samples - call->chunk_sample);
+}
+
+/* Leaves of a chunk, where none may have more than `most`: as even as they can be. */
+static int even_chunk(int leaves, int most) {
+    int chunks = (leaves + most - 1) / most;
+    return chunks > 0 ? (leaves + chunks - 1) / chunks : 1;
 }
 
 static int chunk_groups(const winograd_call *call, const cut *c) {
@@ -597,9 +622,10 @@ static void forward(dt_conv *conv, int samples, dt_conv_input input, const float
     call.mask = keep ? w->mask : NULL;
     call.y = y;
     prepare_filters(&call);
-    for (int leaf = 0; leaf < leaves; leaf += w->forward.chunk) {
+    int chunk = even_chunk(leaves, w->forward.chunk);
+    for (int leaf = 0; leaf < leaves; leaf += chunk) {
         float *kept = w->kept + (keep ? (size_t)leaf * kept_leaf : 0);
-        begin_chunk(&call, leaf, smaller(w->forward.chunk, leaves - leaf));
+        begin_chunk(&call, leaf, smaller(chunk, leaves - leaf));
         if (keep || !w->apart)
             transform_inputs(&call, &w->backward.cut, &w->input, kept);
         if (w->apart)
@@ -650,8 +676,10 @@ static void multiply_leaf_point(const winograd_call *call, int samples, size_t p
                                      sums);
 }
 
+/* From a leaf's values at the points to its gradient of one pair of blocks, to which the last `merges` below
+ * its slot are added. */
 static void multiply_leaf(const winograd_call *call, int leaf, size_t in_block, size_t out_block, size_t rows,
-                          float *sums) {
+                          float *sums, int merges, float *slot) {
     const dt_winograd *w = call->w;
     const layout *in = &w->input, *out = &w->backward.from;
     int samples = dt_leaf_sums_samples(call->plan, call->chunk_leaf + leaf);
@@ -659,9 +687,15 @@ static void multiply_leaf(const winograd_call *call, int leaf, size_t in_block, 
     const float *a =
         call->kept + ((size_t)call->chunk_leaf * groups + first) * in->group + in_block * in->block;
     const float *b = call->points + first * out->group + out_block * out->block;
+    if (w->fused) {
+        w->bodies->leaf_gradient(&w->backward.cut.grid, rows, (size_t)samples, a, in->point, b, out->point,
+                                 merges, slot);
+        return;
+    }
     for (size_t point = 0; point < w->backward.cut.points; point++)
         multiply_leaf_point(call, samples, point, rows, a + point * in->point, b + point * out->point,
                             sums + point * sums_point(w));
+    w->bodies->filter_gradient(&w->backward.cut.grid, rows, sums, sums_point(w), merges, slot);
 }
 
 static void store_roots(const winograd_call *call, size_t in_block, size_t out_block, size_t rows,
@@ -691,11 +725,10 @@ static void gradient_leaf(const winograd_call *call, int leaf, int height, size_
     const dt_winograd *w = call->w;
     size_t floats = (size_t)w->bodies->block, slot = w->taps * floats * floats;
     size_t rows = least(floats, w->input.channels - in_block * floats);
-    multiply_leaf(call, leaf, in_block, out_block, rows, sums);
     bool rounded = call->kernels->wire == DT_WIRE_BF16;
     int merges = call->plan->merges[call->chunk_leaf + leaf];
     float *top = stack + (size_t)height * slot;
-    w->bodies->filter_gradient(&w->backward.cut.grid, rows, sums, sums_point(w), rounded ? 0 : merges, top);
+    multiply_leaf(call, leaf, in_block, out_block, rows, sums, rounded ? 0 : merges, top);
     if (rounded)
         dt_leaf_sums_merge_rounded(call->kernels->bodies, slot, slot, merges, top);
     if (call->chunk_leaf + leaf + 1 == call->plan->leaves)
@@ -762,8 +795,9 @@ static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input inpu
     int strips = (int)(w->forward.blocks * parts_of(w->backward.blocks, (size_t)w->strip));
     if (dx)
         prepare_filters(&call);
-    for (int leaf = 0; leaf < plan->leaves; leaf += w->backward.chunk) {
-        begin_chunk(&call, leaf, smaller(w->backward.chunk, plan->leaves - leaf));
+    int chunk = even_chunk(plan->leaves, w->backward.chunk);
+    for (int leaf = 0; leaf < plan->leaves; leaf += chunk) {
+        begin_chunk(&call, leaf, smaller(chunk, plan->leaves - leaf));
         dt_team_run(call.kernels->team, chunk_groups(&call, &w->backward.cut) * (int)w->backward.from.blocks,
                     transform_gradient, &call);
         dt_team_run(call.kernels->team, call.product_tasks + strips, backward_task, &call);
@@ -774,3 +808,4 @@ static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input inpu
 const dt_conv_operations dt_conv_winograd = {can, executed_flop, reserve, lay_out, forward, backward};
 const dt_conv_operations dt_conv_winograd_large = {can_be_larger, executed_flop, reserve,
                                                    lay_out,       forward,       backward};
+const dt_conv_operations dt_conv_fourier = {has_spectra, executed_flop, reserve, lay_out, forward, backward};

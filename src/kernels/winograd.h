@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Private to this folder: Winograd's convolution, its cut of an image into tiles, and its inner loops, which
- * are compiled once for each instruction set (vector_winograd.h has the code, winograd_ISA.c instantiate it).
+/* Private to this folder: Winograd's convolution, that by spectra among its families, its cut of an image
+ * into tiles, and its inner loops, which are compiled once for each instruction set (vector_winograd.h has
+ * the code, winograd_ISA.c instantiate it).
  *
  * An image is cut into tiles of 4 or 3 outputs a side. Each goes through a transform of its rows and columns
  * to one value for each of points x points pairs of interpolation points; there a convolution is a sum over
@@ -26,25 +27,44 @@ enum {
     DT_WINOGRAD_POINTS = 8
 };
 
-/* F(m, r): m outputs a side, of a filter with r taps. */
-typedef enum dt_winograd_family { DT_WINOGRAD_4_3, DT_WINOGRAD_4_5, DT_WINOGRAD_2_5 } dt_winograd_family;
+/* WINOGRAD_m_r: F(m, r), m outputs a side, of a filter with r taps. FOURIER_n_r: an image of up to n - r / 2
+ * pixels a side, of a filter with r taps, as one tile whose points are the members of its spectrum
+ * (vector_spectrum.h). */
+typedef enum dt_winograd_family {
+    DT_WINOGRAD_4_3,
+    DT_WINOGRAD_4_5,
+    DT_WINOGRAD_2_5,
+    DT_FOURIER_8_3,
+    DT_FOURIER_16_5
+} dt_winograd_family;
+
+static inline bool dt_winograd_is_fourier(dt_winograd_family family) {
+    return family == DT_FOURIER_8_3 || family == DT_FOURIER_16_5;
+}
 
 static inline int dt_winograd_taps(dt_winograd_family family) {
-    return family == DT_WINOGRAD_4_3 ? 3 : 5;
+    return family == DT_WINOGRAD_4_3 || family == DT_FOURIER_8_3 ? 3 : 5;
 }
 
 static inline int dt_winograd_outputs(dt_winograd_family family) {
-    return family == DT_WINOGRAD_2_5 ? 2 : 4;
+    return family == DT_FOURIER_8_3 ? 7 : family == DT_FOURIER_16_5 ? 14 : family == DT_WINOGRAD_2_5 ? 2 : 4;
 }
 
 /* Points of a side. */
 static inline int dt_winograd_points(dt_winograd_family family) {
-    return dt_winograd_outputs(family) + dt_winograd_taps(family) - 1;
+    return dt_winograd_outputs(family) +
+           (dt_winograd_is_fourier(family) ? dt_winograd_taps(family) / 2 : dt_winograd_taps(family) - 1);
+}
+
+/* Points of a tile: all pairs, or four real values of a spectrum and three for each complex one. */
+static inline int dt_winograd_tile_points(dt_winograd_family family) {
+    int points = dt_winograd_points(family);
+    return dt_winograd_is_fourier(family) ? points * points / 2 * 3 - 2 : points * points;
 }
 
 /* Whether there are tiles with one output less, without point DROP. */
 static inline bool dt_winograd_nests(dt_winograd_family family) {
-    return family != DT_WINOGRAD_2_5;
+    return family == DT_WINOGRAD_4_3 || family == DT_WINOGRAD_4_5;
 }
 
 /* Tiles of one side: the first `large` have all outputs, the others one less; the last may overhang the
@@ -123,6 +143,12 @@ typedef struct dt_winograd_bodies {
      * below are added to it, and the result takes the place of the lowest. */
     void (*filter_gradient)(const dt_winograd_grid *, size_t rows, const float *from, size_t point_stride,
                             int merges, float *slot);
+
+    /* Of spectra: a leaf's products, their sums over its samples and filter_gradient in one, from operands
+     * [point][sample][block] of `rows` in channels and a block of out channels. NULL in bodies for bfloat16.
+     */
+    void (*leaf_gradient)(const dt_winograd_grid *, size_t rows, size_t samples, const float *in,
+                          size_t in_point, const float *out, size_t out_point, int merges, float *slot);
 } dt_winograd_bodies;
 
 extern const dt_winograd_bodies dt_winograd_baseline;

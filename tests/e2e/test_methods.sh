@@ -26,7 +26,7 @@ train() {
 
 train 1
 auto=$hash
-train 2 --methods direct,winograd,winograd,winograd,winograd
+train 2 --methods direct,fourier,fourier,fourier,fourier
 [ "$hash" = "$auto" ] || fail "the fixed choice by its names: $hash, not $auto"
 train 1 --methods direct,winograd-large,passes,winograd,passes
 [ "$hash" != "$auto" ] || fail "other methods have the same bits"
@@ -40,6 +40,6 @@ train 1 --methods "$list"
 
 "$mpiexec" -np 2 --bind-to none "$dtrain" info --tune --width 0.05 --batch 32 --threads 1 --data synthetic:60 \
   >"$folder/output" 2>&1 || fail "info --tune"
-[ "$(grep -cE '^  conv[1-5] +(passes|direct|winograd)' "$folder/output")" -eq 11 ] || fail "info --tune lacks rows"
+[ "$(grep -cE '^  conv[1-5] +(passes|direct|winograd|fourier)' "$folder/output")" -eq 15 ] || fail "info --tune lacks rows"
 [ "$(grep -c ' used$' "$folder/output")" -eq 5 ] || fail "not five methods are in use"
 echo "methods as expected"

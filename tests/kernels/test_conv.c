@@ -55,8 +55,8 @@ static void make_whole(float *values, size_t count, float offset) {
 
 /* A value near 0 may pass the ReLU in one computation and not in the other, and its whole gradient with it.
  * Whole numbers everywhere but in dy, and a half in the bias, keep all values half a unit from 0. No weight
- * is 0: where few taps reach a tiny image they could all be, and the bound of Winograd's error, a share of
- * the largest result, with them. */
+ * is 0: where few taps reach a tiny image they could all be, and the bound of the transforms' error, a share
+ * of the largest result, with them. */
 static void move_off_kinks(const layer *l) {
     make_whole(l->x, (size_t)l->samples * image_of(l->shape), 0.0f);
     make_whole(l->scale, groups_of(l), 0.0f);
@@ -168,7 +168,7 @@ static results compute_twin(const layer *l) {
     return out;
 }
 
-/* Sums of `terms` products. Winograd's transforms mix neighbours, so there an error is a share of what is
+/* Sums of `terms` products. Transforms mix neighbours, so there an error is a share of what is
  * large in the tensor, and its terms are sums already; its own test has the bounds that belong to it, this
  * one is for everything beside the numbers. */
 static void check_near(dt_conv_method method, const char *what, size_t count, const float *actual,
@@ -177,7 +177,7 @@ static void check_near(dt_conv_method method, const char *what, size_t count, co
     float most = 0;
     for (size_t i = 0; i < count; i++)
         most = fmaxf(most, magnitude[i]);
-    bool mixes = method == DT_CONV_WINOGRAD || method == DT_CONV_WINOGRAD_LARGE;
+    bool mixes = method >= DT_CONV_WINOGRAD;
     for (size_t i = 0; i < count && mixes; i++)
         largest[i] = most;
     rig_check_near(what, count, actual, expected, largest, (mixes ? 10.0 : 1.0) * rig_sum_bound(terms));
@@ -308,12 +308,15 @@ static void test_tiny_shapes(void **state) {
 /* Samples for more memory than an address space has. The kernels stay of use. */
 static void test_memory_is_refused(void **state) {
     static const dt_conv_shape wide = {32, 32, 512, 512, 5, true}, plain = {1024, 1024, 1, 64, 5, true};
+    static const dt_conv_shape small = {14, 14, 2048, 2048, 5, true};
     (void)state;
     for (dt_conv_method method = DT_CONV_PASSES; method < DT_CONV_METHODS; method++) {
         rig r = rig_open(DT_ISA_BEST, DT_ENGINE_AUTO, 2, NULL, NULL, 1);
         dt_conv *conv;
         dt_conv_config config = {.kernels = r.kernels,
-                                 .shape = method == DT_CONV_DIRECT ? plain : wide,
+                                 .shape = method == DT_CONV_DIRECT    ? plain
+                                          : method == DT_CONV_FOURIER ? small
+                                                                      : wide,
                                  .method = method,
                                  .samples = 1 << 27};
         config.leaves = dt_leaves_count(config.samples);
@@ -474,13 +477,14 @@ static void check_choice(rig r, dt_conv_shape shape, dt_conv_method expected) {
 
 static void test_automatic_choice(void **state) {
     static const dt_conv_shape first = {28, 28, 1, 8, 11, true}, middle = {7, 7, 5, 6, 3, false};
-    static const dt_conv_shape pointwise = {4, 4, 5, 6, 1, false};
+    static const dt_conv_shape larger = {7, 8, 5, 6, 3, false}, pointwise = {4, 4, 5, 6, 1, false};
     (void)state;
     for (dt_engine engine = DT_ENGINE_AUTO; engine <= DT_ENGINE_REFERENCE; engine++) {
         rig r = rig_open(DT_ISA_BEST, engine, 1, NULL, NULL, 1);
         bool fast = engine == DT_ENGINE_AUTO || engine == DT_ENGINE_DIRECT;
         check_choice(r, first, fast ? DT_CONV_DIRECT : DT_CONV_PASSES);
-        check_choice(r, middle, engine == DT_ENGINE_AUTO ? DT_CONV_WINOGRAD : DT_CONV_PASSES);
+        check_choice(r, middle, engine == DT_ENGINE_AUTO ? DT_CONV_FOURIER : DT_CONV_PASSES);
+        check_choice(r, larger, engine == DT_ENGINE_AUTO ? DT_CONV_WINOGRAD : DT_CONV_PASSES);
         check_choice(r, pointwise, DT_CONV_PASSES);
         dt_conv_config impossible = {.kernels = r.kernels, .shape = middle, .method = DT_CONV_DIRECT};
         dt_conv *conv;
@@ -488,6 +492,7 @@ static void test_automatic_choice(void **state) {
         rig_close(r);
     }
     assert_string_equal(dt_conv_method_name(DT_CONV_DIRECT), "direct");
+    assert_string_equal(dt_conv_method_name(DT_CONV_FOURIER), "fourier");
     assert_string_equal(dt_conv_method_name(DT_CONV_WINOGRAD_LARGE), "winograd-large");
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Winograd's convolution against plain sums in double, over shapes, instruction sets and cuts of the batch.
+/* Winograd's and Fourier's convolutions against plain sums in double, over shapes, instruction sets and cuts
+ * of the batch.
  */
 #include "test.h"
 
@@ -392,6 +393,17 @@ static growths growths_of(int kernel) {
                      fmax(large.weights, small.weights)};
 }
 
+/* Of products of spectra, P of whose n x n values are pixels, of a filter with T taps. With independent
+ * values of mean square 1 the spectra's have the mean squares P and T, and the sum of those of the three real
+ * products of a complex one, each counted as often as it goes into the result, is 2 P T. Backward, of n^2
+ * such errors one n^4th remains, of which one half is real: P T / n^2, less than T. For the filter's gradient
+ * the three products of two triples of the first kind have 2 P^2 together, of which P^2 / n^2 < n^2 remains.
+ * The factor 2 is for values with a mean: they stand in few members of a spectrum, where those of a filter
+ * may be twice as large as elsewhere. */
+static growths spectrum_growths(int kernel) {
+    return (growths){2 * kernel, 2 * kernel, kernel == 3 ? 16 : 32};
+}
+
 /* In a chain of n multiply-adds of values of mean square 1 and random signs the partial sum after k steps has
  * the mean square k and is rounded by up to 2^-24 of itself: together n 2^-24 / sqrt(2). The transforms
  * before and after add as much as 16 more terms would. Values are uniform in (-1, 1), mean square 1/3, and
@@ -445,7 +457,8 @@ static void check_activations(const problem *p, const double *dz, const growths 
 
 static void check_parameters(const problem *p, const double *dz, const growths *g, worst *w) {
     dt_conv_shape s = p->shape;
-    int chain = p->samples * (s.height + 3) * (s.width + 3) / 9;
+    bool spectra = p->method == DT_CONV_FOURIER;
+    int chain = spectra ? p->samples : p->samples * (s.height + 3) * (s.width + 3) / 9;
     for (int i = 0; i < ENTRIES; i++) {
         int r = random_between(0, s.kernel - 1), c = random_between(0, s.kernel - 1);
         int in = random_between(0, s.in_channels - 1), out = random_between(0, s.out_channels - 1);
@@ -462,7 +475,8 @@ static void check_parameters(const problem *p, const double *dz, const growths *
 
 /* With every instruction set. */
 static void check_problem(int threads, problem *p, worst *of_isa) {
-    growths g = growths_of(p->shape.kernel);
+    int kernel = p->shape.kernel;
+    growths g = p->method == DT_CONV_FOURIER ? spectrum_growths(kernel) : growths_of(kernel);
     double *dz = expected_dz(p, tolerance(g.forward, p->shape.in_channels));
     for (int isa = DT_ISA_BASELINE; isa <= (int)last_isa(); isa++) {
         run_problem((dt_isa)isa, threads, p, 1);
@@ -492,9 +506,13 @@ static void test_random_shapes(void **state) {
                                .out_channels = random_between(1, i % 3 ? 12 : 50),
                                .kernel = i % 2 ? 5 : 3,
                                .pool = random_between(0, 1) == 1};
+        bool spectra = i % 4 >= 2;
+        if (spectra) {
+            shape.height = random_between(1, shape.kernel == 3 ? 7 : 14);
+            shape.width = random_between(1, shape.kernel == 3 ? 7 : 14);
+        }
         problem p = make_problem(shape, sample_counts[i % 7], (affine_kind)random_between(0, 2));
-        if (i % 4 == 1)
-            p.method = DT_CONV_WINOGRAD_LARGE;
+        p.method = spectra ? DT_CONV_FOURIER : i % 4 == 1 ? DT_CONV_WINOGRAD_LARGE : DT_CONV_WINOGRAD;
         check_problem(random_between(1, 3), &p, of_isa);
         drop_problem(&p);
     }
@@ -509,8 +527,9 @@ static void test_shapes_of_the_network(void **state) {
     worst of_isa[DT_ISA_BEST] = {{0}};
     (void)state;
     random_state = 88675123u;
-    for (int i = 0; i < 4; i++) {
-        problem p = make_problem(shapes[i], i == 2 ? 2 : 1, i == 1 ? BY_ROWS : BY_CHANNELS);
+    for (int i = 0; i < 8; i++) {
+        problem p = make_problem(shapes[i % 4], i == 2 ? 2 : 1, i == 1 ? BY_ROWS : BY_CHANNELS);
+        p.method = i < 4 ? DT_CONV_WINOGRAD : DT_CONV_FOURIER;
         check_problem(2, &p, of_isa);
         drop_problem(&p);
     }
@@ -521,12 +540,24 @@ static void assert_same_bits(array a, array b, size_t count) {
     assert_memory_equal(a.values, b.values, count * sizeof(float));
 }
 
-/* Shapes with whole and partial blocks, tiles that overhang, groups of 8, 2 and 1 samples, and (the last) a
- * batch that takes several chunks. */
-static const dt_conv_shape varied_shapes[] = {{7, 7, 40, 33, 3, false}, {14, 14, 8, 24, 5, true},
-                                              {5, 9, 3, 50, 3, true},   {15, 13, 17, 4, 5, false},
-                                              {1, 2, 5, 1, 5, false},   {28, 28, 2, 130, 5, true}};
-enum { VARIED = sizeof varied_shapes / sizeof varied_shapes[0] };
+/* Shapes with whole and partial blocks, tiles that overhang, groups of 8, 2 and 1 samples, and batches
+ * that take several chunks. */
+static const struct {
+    dt_conv_method method;
+    dt_conv_shape shape;
+} varied[] = {
+    {DT_CONV_WINOGRAD, {7, 7, 40, 33, 3, false}}, {DT_CONV_WINOGRAD_LARGE, {14, 14, 8, 24, 5, true}},
+    {DT_CONV_WINOGRAD, {5, 9, 3, 50, 3, true}},   {DT_CONV_WINOGRAD, {15, 13, 17, 4, 5, false}},
+    {DT_CONV_WINOGRAD, {1, 2, 5, 1, 5, false}},   {DT_CONV_WINOGRAD, {28, 28, 2, 130, 5, true}},
+    {DT_CONV_FOURIER, {7, 7, 40, 33, 3, false}},  {DT_CONV_FOURIER, {14, 13, 8, 24, 5, true}},
+    {DT_CONV_FOURIER, {5, 7, 50, 3, 3, true}},    {DT_CONV_FOURIER, {14, 14, 2, 130, 5, false}}};
+enum { VARIED = sizeof varied / sizeof varied[0] };
+
+static problem make_varied(int i, int samples, affine_kind affine) {
+    problem p = make_problem(varied[i].shape, samples, affine);
+    p.method = varied[i].method;
+    return p;
+}
 
 /* One problem's results from another run. */
 static problem results_like(const problem *p) {
@@ -551,8 +582,7 @@ static void test_threads_and_cuts_change_no_bit(void **state) {
     random_state = 521288629u;
     for (int isa = DT_ISA_BASELINE; isa <= (int)last_isa(); isa++)
         for (int i = 0; i < VARIED; i++) {
-            problem p = make_problem(varied_shapes[i], i % 2 ? 53 : 37, (affine_kind)(i % 3));
-            p.method = i == 1 ? DT_CONV_WINOGRAD_LARGE : DT_CONV_WINOGRAD;
+            problem p = make_varied(i, i % 2 ? 53 : 37, (affine_kind)(i % 3));
             run_problem((dt_isa)isa, 1, &p, 1);
             for (int run = 0; run < 5; run++) {
                 problem other = results_like(&p);
@@ -589,8 +619,7 @@ static void test_place_in_the_batch_changes_no_bit(void **state) {
     random_state = 362436069u;
     for (int isa = DT_ISA_BASELINE; isa <= (int)last_isa(); isa++)
         for (int i = 0; i < VARIED; i++) {
-            problem p = make_problem(varied_shapes[i], 19, (affine_kind)((i + 1) % 3)),
-                    part = results_like(&p);
+            problem p = make_varied(i, 19, (affine_kind)((i + 1) % 3)), part = results_like(&p);
             run_problem((dt_isa)isa, 2, &p, 1);
             machine m = make_machine((dt_isa)isa, 2, &p);
             for (int first = 0; first < p.samples; first += 3)
@@ -607,7 +636,7 @@ static void test_what_nobody_needs_changes_no_bit(void **state) {
     (void)state;
     random_state = 1234567u;
     for (int i = 0; i < VARIED; i++) {
-        problem p = make_problem(varied_shapes[i], 27, PLAIN), other = results_like(&p);
+        problem p = make_varied(i, 27, PLAIN), other = results_like(&p);
         unsigned char merges[MOST_LEAVES];
         run_problem(DT_ISA_BEST, 2, &p, 1);
         machine m = make_machine(DT_ISA_BEST, 2, &p);
@@ -640,6 +669,11 @@ static void test_unfit_shapes_are_refused(void **state) {
     assert_fails(dt_conv_create(&config, &conv), DT_USAGE, "winograd");
     config.shape = (dt_conv_shape){14, 33, 3, 3, 3, false};
     assert_fails(dt_conv_create(&config, &conv), DT_USAGE, "winograd");
+    config.method = DT_CONV_FOURIER;
+    config.shape = (dt_conv_shape){7, 8, 3, 3, 3, false};
+    assert_fails(dt_conv_create(&config, &conv), DT_USAGE, "fourier");
+    config.shape = (dt_conv_shape){15, 14, 3, 3, 5, false};
+    assert_fails(dt_conv_create(&config, &conv), DT_USAGE, "fourier");
     dt_kernels_destroy(kernels);
     dt_team_destroy(team);
 }

@@ -12,7 +12,7 @@ static void test_lists_are_read_and_written(void **state) {
     for (int i = 0; i < DT_METHODS_CONVOLUTIONS; i++)
         assert_int_equal(methods.of[i], DT_CONV_AUTO);
     static const char *const lists[] = {
-        "direct,winograd-large,passes,winograd,winograd",
+        "direct,winograd-large,passes,winograd,fourier",
         "winograd-large,winograd-large,winograd-large,winograd-large,winograd-large"};
     for (int i = 0; i < 2; i++) {
         assert_ok(dt_methods_read(lists[i], &methods));
@@ -38,7 +38,7 @@ static void test_choice_is_fixed(void **state) {
     static const struct {
         dt_engine engine;
         const char *list;
-    } expected[] = {{DT_ENGINE_AUTO, "direct,winograd,winograd,winograd,winograd"},
+    } expected[] = {{DT_ENGINE_AUTO, "direct,fourier,fourier,fourier,fourier"},
                     {DT_ENGINE_DIRECT, "direct,passes,passes,passes,passes"},
                     {DT_ENGINE_BLAS, "passes,passes,passes,passes,passes"},
                     {DT_ENGINE_REFERENCE, "passes,passes,passes,passes,passes"}};
@@ -73,8 +73,9 @@ static void test_fastest_is_elected(void **state) {
     times.of[0][DT_CONV_DIRECT] = (dt_conv_times){true, 1, 1, 100};
     times.of[1][DT_CONV_WINOGRAD] = (dt_conv_times){true, 3, 1, 2};
     times.of[2][DT_CONV_WINOGRAD] = (dt_conv_times){true, 1, 1, 5.5};
+    times.of[3][DT_CONV_FOURIER] = (dt_conv_times){true, 1, 1, 2};
     assert_string_equal(dt_methods_write(dt_methods_fastest(&times), text),
-                        "direct,winograd,passes,passes,passes");
+                        "direct,winograd,passes,fourier,passes");
     assert_true(dt_methods_step(&times, 0, DT_CONV_DIRECT) == 2);
     assert_true(dt_methods_step(&times, 1, DT_CONV_WINOGRAD) == 5);
 }
@@ -91,7 +92,7 @@ static void test_every_method_is_timed(void **state) {
     for (int i = 0; i < DT_METHODS_CONVOLUTIONS; i++)
         for (dt_conv_method method = DT_CONV_PASSES; method < DT_CONV_METHODS; method++) {
             bool possible = method == DT_CONV_PASSES || (method == DT_CONV_DIRECT && i == 0) ||
-                            (method == DT_CONV_WINOGRAD && i > 0) ||
+                            ((method == DT_CONV_WINOGRAD || method == DT_CONV_FOURIER) && i > 0) ||
                             (method == DT_CONV_WINOGRAD_LARGE && i == 1);
             const dt_conv_times *t = &times.of[i][method];
             assert_int_equal(t->possible, possible);
