@@ -123,7 +123,7 @@ if [ "$length" = long ]; then
     exit 0
 fi
 
-# The same over a bf16 wire, whose bits are its own; between nodes of one rank, of three and one, and over sockets.
+# The same over a bf16 wire, whose bits are its own; between nodes of two ranks, of three and one, and over sockets.
 run wire-reference 1 --threads 2 --wire bf16
 if diff -q <(answer "$folder/reference") <(answer "$folder/wire-reference") >/dev/null; then
     echo "--wire bf16 rounds nothing"
@@ -133,7 +133,7 @@ mv "$folder/reference" "$folder/fp32-reference"
 mv "$folder/wire-reference" "$folder/reference"
 run wire-allreduce 2 --strategy allreduce --threads 1 --wire bf16 --check-replicas 2
 expect_same wire-allreduce
-for nodes in "1 all" "3 node"; do
+for nodes in "2 all" "3 node"; do
     read -r node_ranks grid <<<"$nodes"
     DTRAIN_NODE_RANKS=$node_ranks run "wire-nodes-$node_ranks" 4 --strategy hybrid --grid "$grid" --threads 1 --wire bf16
     expect_same "wire-nodes-$node_ranks"
@@ -143,7 +143,7 @@ expect_same wire-tcp
 run wire-cut 3 --strategy sharded --threads 1 --max-steps 5 --wire bf16
 run wire-cut 2 --strategy hybrid --threads 1 --wire bf16 --resume "$folder/wire-cut"
 [ "$(answer "$folder/wire-cut" | tail -1)" = "$(answer "$folder/reference" | tail -1)" ]
-awk -v half="$(field wire-nodes-1 bytes_sent_a_step)" -v whole="$(field nodes-2-all bytes_sent_a_step)" \
+awk -v half="$(field wire-nodes-2 bytes_sent_a_step)" -v whole="$(field nodes-2-all bytes_sent_a_step)" \
     'BEGIN { exit !(half > 0 && 2 * half == whole) }'
 mv "$folder/reference" "$folder/wire-reference"
 mv "$folder/fp32-reference" "$folder/reference"
