@@ -345,6 +345,7 @@ void dt_reduction_await_node(dt_reduction *reduction) {
 void dt_reduction_begin(dt_reduction *reduction) {
     assert(reduction->finished == reduction->started);
     const dt_reduction_config *config = &reduction->config;
+    reduction->complete = 0;
     if (reduction->pieces == 0)
         return;
     dt_merging_set(&reduction->merging);
@@ -352,7 +353,6 @@ void dt_reduction_begin(dt_reduction *reduction) {
     dt_reduction_await_node(reduction);
     reduction->gradients_before = dt_sharing_read(config->sharing, config->number, DT_COUNTER_GRADIENTS);
     reduction->sums_before = dt_sharing_read(config->sharing, config->number, DT_COUNTER_SUMS);
-    reduction->complete = 0;
     reduction->published = 0;
     reduction->started = 0;
     reduction->finished = 0;

@@ -3,6 +3,7 @@
 #include "train/signals.h"
 
 #include <signal.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -13,7 +14,7 @@ static const struct {
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static volatile sig_atomic_t caught, interrupted;
+static atomic_int caught, interrupted; /* lock-free, as a handler needs it */
 static struct sigaction previous[KINDS];
 
 static void take_note(int number) {

@@ -12,7 +12,7 @@ void dt_signals_install(void);
 /* Gives the signals back what they did before dt_signals_install. */
 void dt_signals_restore(void);
 
-/* The first one that came, or 0. */
+/* The first one that came, or 0. Any thread. */
 int dt_signals_caught(void);
 
 /* "SIGTERM"; "no signal" for 0. */

@@ -155,7 +155,9 @@ static _Noreturn void leave(const dt_watchdog *watchdog, double now) {
     while (speaker < watchdog->ranks - 1 &&
            (is_lost(watchdog, speaker) || seconds_stopped(watchdog, speaker, now) > 0))
         speaker++;
-    if (&watchdog->table[speaker] == watchdog->mine)
+    /* Ranks that are lost while this one was told to stop have been told so too, and were faster. */
+    bool ended = anybody_lost(watchdog) && dt_signals_caught() != 0;
+    if (&watchdog->table[speaker] == watchdog->mine && !ended)
         report(watchdog, now);
     (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
     _exit(DT_STALLED);
