@@ -630,33 +630,37 @@ static MPI_Request *next_request(dt_transfers *transfers, int tag, size_t count)
     return &transfers->requests[transfers->used++];
 }
 
-void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *values, size_t count) {
+static void start_send(dt_transfers *transfers, int rank, int tag, const void *values, size_t count,
+                       MPI_Datatype type, size_t bytes) {
     dt_comm *comm = transfers->comm;
     MPI_Request *request = next_request(transfers, tag, count);
-    CHECK(comm, MPI_Isend(values, (int)count, MPI_FLOAT, rank, tag, comm->transfers, request));
-    comm->root->traffic.sent += count * sizeof *values;
+    CHECK(comm, MPI_Isend(values, (int)count, type, rank, tag, comm->transfers, request));
+    comm->root->traffic.sent += bytes;
+}
+
+static void start_receive(dt_transfers *transfers, int rank, int tag, void *values, size_t count,
+                          MPI_Datatype type, size_t bytes) {
+    dt_comm *comm = transfers->comm;
+    MPI_Request *request = next_request(transfers, tag, count);
+    CHECK(comm, MPI_Irecv(values, (int)count, type, rank, tag, comm->transfers, request));
+    comm->root->traffic.received += bytes;
+}
+
+void dt_transfers_send(dt_transfers *transfers, int rank, int tag, const float *values, size_t count) {
+    start_send(transfers, rank, tag, values, count, MPI_FLOAT, count * sizeof *values);
 }
 
 void dt_transfers_receive(dt_transfers *transfers, int rank, int tag, float *values, size_t count) {
-    dt_comm *comm = transfers->comm;
-    MPI_Request *request = next_request(transfers, tag, count);
-    CHECK(comm, MPI_Irecv(values, (int)count, MPI_FLOAT, rank, tag, comm->transfers, request));
-    comm->root->traffic.received += count * sizeof *values;
+    start_receive(transfers, rank, tag, values, count, MPI_FLOAT, count * sizeof *values);
 }
 
 void dt_transfers_send_halves(dt_transfers *transfers, int rank, int tag, const uint16_t *halves,
                               size_t count) {
-    dt_comm *comm = transfers->comm;
-    MPI_Request *request = next_request(transfers, tag, count);
-    CHECK(comm, MPI_Isend(halves, (int)count, MPI_UINT16_T, rank, tag, comm->transfers, request));
-    comm->root->traffic.sent += count * sizeof *halves;
+    start_send(transfers, rank, tag, halves, count, MPI_UINT16_T, count * sizeof *halves);
 }
 
 void dt_transfers_receive_halves(dt_transfers *transfers, int rank, int tag, uint16_t *halves, size_t count) {
-    dt_comm *comm = transfers->comm;
-    MPI_Request *request = next_request(transfers, tag, count);
-    CHECK(comm, MPI_Irecv(halves, (int)count, MPI_UINT16_T, rank, tag, comm->transfers, request));
-    comm->root->traffic.received += count * sizeof *halves;
+    start_receive(transfers, rank, tag, halves, count, MPI_UINT16_T, count * sizeof *halves);
 }
 
 /* The set is done. */

@@ -6,6 +6,7 @@
 
 #include "kernels/bodies.h"
 #include "kernels/leaf_sums.h"
+#include "kernels/sizes.h"
 #include "kernels/table.h"
 
 enum {
@@ -27,10 +28,6 @@ static size_t tiles_of(size_t count, int tile) {
 /* Steps of a chain over `depth` values, and so rows of its packed operands. */
 static size_t steps_of(const dt_kernels *kernels, size_t depth) {
     return tiles_of(depth, kernels->products->pair);
-}
-
-static size_t smaller(size_t a, size_t b) {
-    return a < b ? a : b;
 }
 
 /* Columns of the panel at `column`: tile_columns, or at the right edge as many whole vectors as it takes. */
@@ -484,10 +481,6 @@ static void dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_lea
     take_gradient_scratch(&arena, plan->samples, &g);
     dt_team_run(kernels->team, (int)(g.panels + g.row_tiles), pack_gradient, &g);
     dt_team_run(kernels->team, (int)g.row_tiles, update_row_tile, &g);
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
 }
 
 static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shape, int samples) {

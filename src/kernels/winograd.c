@@ -12,6 +12,7 @@
 
 #include "kernels/conv_method.h"
 #include "kernels/leaf_sums.h"
+#include "kernels/sizes.h"
 #include "kernels/winograd.h"
 
 /* Forward errors matter most: they move ReLUs across their zero. A chain of L multiply-adds errs by about
@@ -76,20 +77,8 @@ struct dt_winograd {
     size_t mask_block;
 };
 
-static int smaller(int a, int b) {
+static int fewer(int a, int b) {
     return a < b ? a : b;
-}
-
-static size_t least(size_t a, size_t b) {
-    return a < b ? a : b;
-}
-
-static size_t larger(size_t a, size_t b) {
-    return a > b ? a : b;
-}
-
-static size_t parts_of(size_t count, size_t part) {
-    return (count + part - 1) / part;
 }
 
 static const dt_winograd_bodies *bodies_of(const dt_kernels *kernels) {
@@ -107,7 +96,7 @@ static const dt_winograd_bodies *bodies_of(const dt_kernels *kernels) {
 /* As few tiles as there can be, and as many of them small as still cover the side. */
 static dt_winograd_side cut_side(dt_winograd_family family, int size) {
     int outputs = dt_winograd_outputs(family), tiles = (size + outputs - 1) / outputs;
-    int small = dt_winograd_nests(family) ? smaller(tiles, outputs * tiles - size) : 0;
+    int small = dt_winograd_nests(family) ? fewer(tiles, outputs * tiles - size) : 0;
     return (dt_winograd_side){size, outputs, tiles, tiles - small};
 }
 
@@ -275,7 +264,7 @@ static void lay_out(dt_conv *conv, dt_arena *arena) {
     const dt_conv_config *config = &conv->config;
     dt_winograd plan = plan_of(config), *w = dt_arena_take(arena, sizeof plan);
     const cut *there = &plan.forward.cut, *back = &plan.backward.cut;
-    int leaves = config->leaves, chunk = smaller(plan.forward.chunk, dt_leaves_count(config->samples));
+    int leaves = config->leaves, chunk = fewer(plan.forward.chunk, dt_leaves_count(config->samples));
     if (plan.apart)
         plan.points =
             dt_arena_take_floats(arena, (size_t)(chunk * there->groups_of_leaf) * plan.forward.from.group);
@@ -309,7 +298,7 @@ static size_t stack_floats(const dt_winograd *w, int leaves) {
 
 static shared_pieces take_shared(dt_arena *arena, const dt_winograd *w, int leaves) {
     shared_pieces pieces = {0};
-    int chunk = smaller(leaves, w->backward.chunk);
+    int chunk = fewer(leaves, w->backward.chunk);
     size_t bias_row = w->backward.from.blocks * (size_t)w->bodies->block;
     size_t pairs = w->forward.blocks * w->backward.blocks;
     pieces.filters =
@@ -353,7 +342,7 @@ static strip_pieces take_strip(dt_arena *arena, const dt_winograd *w, int leaves
     strip_pieces pieces;
     pieces.sums = dt_arena_take_floats(arena, w->backward.cut.points * sums_point(w));
     pieces.stacks =
-        dt_arena_take_floats(arena, (size_t)w->strip * stack_floats(w, smaller(leaves, w->backward.chunk)));
+        dt_arena_take_floats(arena, (size_t)w->strip * stack_floats(w, fewer(leaves, w->backward.chunk)));
     return pieces;
 }
 
@@ -398,7 +387,7 @@ static void begin_chunk(winograd_call *call, int leaf, int leaves) {
     call->chunk_leaf = leaf;
     call->chunk_leaves = leaves;
     call->chunk_sample = leaf * DT_LEAF_SAMPLES;
-    call->chunk_samples = smaller(leaves * DT_LEAF_SAMPLES, call->samples - call->chunk_sample);
+    call->chunk_samples = fewer(leaves * DT_LEAF_SAMPLES, call->samples - call->chunk_sample);
 }
 
 /* Leaves of a chunk, where none may have more than `most`: as even as they can be. */
@@ -412,7 +401,7 @@ static int chunk_groups(const winograd_call *call, const cut *c) {
 }
 
 static int group_samples(const winograd_call *call, const cut *c, int group) {
-    return smaller(c->group, call->chunk_samples - group * c->group);
+    return fewer(c->group, call->chunk_samples - group * c->group);
 }
 
 /* Sample i of a group of the chunk, in the batch. */
@@ -427,7 +416,7 @@ static dt_winograd_place place_of(size_t floats, float *block, size_t point_stri
 
 static dt_winograd_pixels pixels_of(const dt_winograd *w, size_t channels, size_t block) {
     size_t floats = (size_t)w->bodies->block;
-    return (dt_winograd_pixels){channels, (int)least(floats, channels - block * floats)};
+    return (dt_winograd_pixels){channels, (int)smaller(floats, channels - block * floats)};
 }
 
 /* Where the chunk's input goes to. */
@@ -479,14 +468,14 @@ static void transform_filters(const winograd_call *call, size_t block, size_t fi
     const direction *d = call->d;
     size_t floats = (size_t)w->bodies->block, column = block * floats;
     size_t in = (size_t)call->shape.in_channels, out = (size_t)call->shape.out_channels;
-    int channels = (int)least(floats, d->channels - column);
+    int channels = (int)smaller(floats, d->channels - column);
     if (d == &w->forward) {
         w->bodies->filter(&d->cut.grid, rows, channels, call->weights + first * out + column, in * out, out,
                           to + filter_floats(w, first), d->filter_point);
         return;
     }
     for (size_t end = first + rows; first < end; first += floats) {
-        size_t count = least(floats, end - first);
+        size_t count = smaller(floats, end - first);
         for (size_t tap = 0; tap < w->taps; tap++) {
             const float *from = call->weights + (tap * in + column) * out + first;
             const float *next =
@@ -507,7 +496,7 @@ static void transform_shared_filters(void *context, int task, int worker) {
     size_t block = (size_t)task / tasks, first = (size_t)task % tasks * FILTER_ROWS;
     dt_arena arena = {.base = (char *)dt_worker_scratch(call->kernels, worker)};
     product_pieces pieces = take_product(&arena, call->w, d);
-    transform_filters(call, block, first, least(FILTER_ROWS, d->from.channels - first), pieces.taps,
+    transform_filters(call, block, first, smaller(FILTER_ROWS, d->from.channels - first), pieces.taps,
                       call->shared.filters + block * d->cut.points * d->filter_point);
 }
 
@@ -537,7 +526,7 @@ static void multiply_groups(const winograd_call *call, int first, int groups, co
     for (size_t point = 0; point < d->cut.points; point++)
         for (int group = 0; group < groups; group++) {
             bool last = group + 1 == groups;
-            size_t next_point = least(point + last, d->cut.points - 1);
+            size_t next_point = smaller(point + last, d->cut.points - 1);
             tiles valid = tiles_at(call, point, first + group);
             call->w->bodies->multiply_tiles(valid.count, d->from.channels, d->chain,
                                             values_at(call, point, first + group), d->from.block,
@@ -586,7 +575,7 @@ static void multiply_block(void *context, int task, int worker) {
     dt_team_split(chunk_groups(call, &d->cut), d->together, (int)((size_t)task % d->parts), (int)d->parts,
                   &group, &end);
     for (; group < end; group += d->together) {
-        int groups = smaller(d->together, (int)(end - group));
+        int groups = fewer(d->together, (int)(end - group));
         multiply_groups(call, (int)group, groups, pieces.filters, pieces.products);
         for (int i = 0; i < groups; i++)
             finish_group(call, (int)group + i, block, pieces.products + (size_t)i * d->product_group);
@@ -625,7 +614,7 @@ static void forward(dt_conv *conv, int samples, dt_conv_input input, const float
     int chunk = even_chunk(leaves, w->forward.chunk);
     for (int leaf = 0; leaf < leaves; leaf += chunk) {
         float *kept = w->kept + (keep ? (size_t)leaf * kept_leaf : 0);
-        begin_chunk(&call, leaf, smaller(chunk, leaves - leaf));
+        begin_chunk(&call, leaf, fewer(chunk, leaves - leaf));
         if (keep || !w->apart)
             transform_inputs(&call, &w->backward.cut, &w->input, kept);
         if (w->apart)
@@ -708,7 +697,7 @@ static void store_roots(const winograd_call *call, size_t in_block, size_t out_b
         for (size_t tap = 0; tap < call->w->taps; tap++, stack += floats * floats)
             for (size_t row = 0; row < rows; row++)
                 memcpy(to + (tap * in + row) * out, stack + row * floats,
-                       least(floats, out - column) * sizeof(float));
+                       smaller(floats, out - column) * sizeof(float));
     }
 }
 
@@ -724,7 +713,7 @@ static void gradient_leaf(const winograd_call *call, int leaf, int height, size_
                           float *sums, float *stack) {
     const dt_winograd *w = call->w;
     size_t floats = (size_t)w->bodies->block, slot = w->taps * floats * floats;
-    size_t rows = least(floats, w->input.channels - in_block * floats);
+    size_t rows = smaller(floats, w->input.channels - in_block * floats);
     bool rounded = call->kernels->wire == DT_WIRE_BF16;
     int merges = call->plan->merges[call->chunk_leaf + leaf];
     float *top = stack + (size_t)height * slot;
@@ -797,7 +786,7 @@ static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input inpu
         prepare_filters(&call);
     int chunk = even_chunk(plan->leaves, w->backward.chunk);
     for (int leaf = 0; leaf < plan->leaves; leaf += chunk) {
-        begin_chunk(&call, leaf, smaller(chunk, plan->leaves - leaf));
+        begin_chunk(&call, leaf, fewer(chunk, plan->leaves - leaf));
         dt_team_run(call.kernels->team, chunk_groups(&call, &w->backward.cut) * (int)w->backward.from.blocks,
                     transform_gradient, &call);
         dt_team_run(call.kernels->team, call.product_tasks + strips, backward_task, &call);

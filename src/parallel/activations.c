@@ -9,6 +9,7 @@
 
 #include "dtrain/memory.h"
 #include "parallel/cut.h"
+#include "parallel/numbers.h"
 #include "parallel/parcels.h"
 #include "parallel/slices.h"
 
@@ -43,14 +44,6 @@ typedef struct rectangle {
 
 static size_t area(rectangle r) {
     return (size_t)r.rows * (size_t)r.columns;
-}
-
-static int larger(int a, int b) {
-    return a > b ? a : b;
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
 }
 
 static rectangle meet(rectangle a, rectangle b) {

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "parallel/numbers.h"
+
 int dt_cut_roots(int total_leaves, int first_leaf, int leaves) {
     /* From left to right: the largest subtree that starts at a leaf has as many leaves as the lowest bit of
      * its number says, and must end inside the run. At the end of the tree it may reach beyond: a node is
@@ -16,10 +18,6 @@ int dt_cut_roots(int total_leaves, int first_leaf, int leaves) {
             size /= 2;
     }
     return roots;
-}
-
-static int larger(int a, int b) {
-    return a > b ? a : b;
 }
 
 dt_share dt_cut_share_of(dt_cut_parts parts, int batch, int part) {

@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <string.h>
 
+#include "parallel/numbers.h"
+
 /* 1 MB: large enough that a broadcast's latency does not count. */
 enum { PASSAGE_FLOATS = 1 << 18 };
 
@@ -26,10 +28,6 @@ static dt_split_layout layout_of(const dt_passage *passage, int rank) {
 static int rows_at_once(int columns) {
     assert(columns <= PASSAGE_FLOATS);
     return columns > 0 ? PASSAGE_FLOATS / columns : PASSAGE_FLOATS;
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
 }
 
 /* Some rows of a tensor, seen as a matrix. */

@@ -7,6 +7,7 @@
 
 #include "dtrain/memory.h"
 #include "parallel/cut.h"
+#include "parallel/numbers.h"
 #include "parallel/slices.h"
 #include "parallel/strategy_ops.h"
 
@@ -53,10 +54,6 @@ static double slices_bytes(size_t floats, int owners, int owner, int roots) {
     for (int piece = 0; piece < dt_slices_pieces(&slices); piece++)
         own += (double)dt_slices_of(&slices, piece, owner).count;
     return sizeof(float) * (roots * ((double)floats - own) + (owners - 1) * own);
-}
-
-static int smaller(int a, int b) {
-    return a < b ? a : b;
 }
 
 /* The node of a rank, where neighbours fill the nodes. */

@@ -122,17 +122,27 @@ float *rig_absolute(const float *values, size_t count) {
     return absolute;
 }
 
+float rig_from_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+uint32_t rig_bits_of(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
 /* All finite values: the lowest 16 bits are cut off after half of the last remaining one, less a little where
  * that one is even, has been added. */
 float rig_bf16(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    uint32_t bits = rig_bits_of(value);
     if (fabsf(value) < 0x1p-126f)
         bits &= 0x80000000u;
     else
         bits = (bits + 0x7fffu + (bits >> 16 & 1u)) & 0xffff0000u;
-    memcpy(&value, &bits, sizeof bits);
-    return value;
+    return rig_from_bits(bits);
 }
 
 float rig_pair_step(float sum, const float *left, const float *right) {

@@ -57,6 +57,10 @@ float *rig_absolute(const float *values, size_t count);
 /* The nearest bfloat16, ties to even; below 2^-126 zero. */
 float rig_bf16(float value);
 
+/* A float and the bits that it has. */
+float rig_from_bits(uint32_t bits);
+uint32_t rig_bits_of(float value);
+
 /* One step of a chain over pairs of bfloat16, element 0 being the even one: the odd product first. */
 float rig_pair_step(float sum, const float *left, const float *right);
 

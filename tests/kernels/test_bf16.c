@@ -32,25 +32,13 @@ static size_t pick(size_t low, size_t high) {
     return low + (size_t)rig_random((int)(high - low + 1));
 }
 
-static float from_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* A packed pair's halves, as float. */
 static float half_of(float pair, int odd) {
-    return from_bits(odd ? bits_of(pair) & 0xffff0000u : bits_of(pair) << 16);
+    return rig_from_bits(odd ? rig_bits_of(pair) & 0xffff0000u : rig_bits_of(pair) << 16);
 }
 
 static float pair_of(float even, float odd) {
-    return from_bits(bits_of(rig_bf16(even)) >> 16 | bits_of(rig_bf16(odd)));
+    return rig_from_bits(rig_bits_of(rig_bf16(even)) >> 16 | rig_bits_of(rig_bf16(odd)));
 }
 
 /* Pairs of random numbers in [-1, 1). */
@@ -79,7 +67,7 @@ static void check_half(float value, float packed, int odd) {
     if (isnan(value))
         assert_true(isnan(found));
     else
-        assert_int_equal(bits_of(found), bits_of(rig_bf16(value)));
+        assert_int_equal(rig_bits_of(found), rig_bits_of(rig_bf16(value)));
 }
 
 /* Both ways of packing: rows above one another, and neighbours in a row. */
@@ -110,7 +98,7 @@ static void test_packing_rounds_to_nearest_even(void **state) {
             size_t count = pick(1, lanes);
             float *values = rig_input(depth * count);
             for (size_t k = 0; k < depth * count; k += pick(1, 4))
-                values[k] = from_bits(edges[rig_random(EDGES)] ^ (uint32_t)rig_random(2) << 31);
+                values[k] = rig_from_bits(edges[rig_random(EDGES)] ^ (uint32_t)rig_random(2) << 31);
             check_packing(s.products, depth, lanes, count, values);
             free(values);
         }
@@ -298,7 +286,7 @@ static void test_no_rows_make_zero(void **state) {
         float *a = random_pairs((size_t)w->block), *c = rig_output(count);
         w->multiply_channels((size_t)w->block, 0, 0, a, 0, a, 0, a, a, false, c);
         for (size_t i = 0; i < count; i++)
-            assert_int_equal(bits_of(c[i]), 0);
+            assert_int_equal(rig_bits_of(c[i]), 0);
         free(a);
         free(c);
     }

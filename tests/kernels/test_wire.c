@@ -28,33 +28,22 @@ static void for_each_isa(void (*check)(dt_kernels *kernels, dt_kernels *twin)) {
     rig_close(twin);
 }
 
-static float value_of(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* The definition, by distances: the nearer of the two bfloat16 around a value, of equally near ones the even
  * one. Infinity stands where the next number would. Below 2^-126, where arithmetic may see zeros, bit
  * patterns are as far apart as values. */
 static float nearest(float value) {
-    uint32_t below = bits_of(value) & 0xffff0000u, above = below + 0x10000u;
+    uint32_t below = rig_bits_of(value) & 0xffff0000u, above = below + 0x10000u;
     if (isnan(value) || isinf(value))
         return value;
-    if ((bits_of(value) & 0x7f800000u) == 0) {
-        uint32_t rest = bits_of(value) & 0xffffu;
-        return value_of(rest < 0x8000u || (rest == 0x8000u && (below >> 16) % 2 == 0) ? below : above);
+    if ((rig_bits_of(value) & 0x7f800000u) == 0) {
+        uint32_t rest = rig_bits_of(value) & 0xffffu;
+        return rig_from_bits(rest < 0x8000u || (rest == 0x8000u && (below >> 16) % 2 == 0) ? below : above);
     }
-    double next = isinf(value_of(above)) ? copysign(0x1p128, (double)value) : (double)value_of(above);
-    double down = fabs((double)value - (double)value_of(below)), up = fabs(next - (double)value);
+    double next =
+        isinf(rig_from_bits(above)) ? copysign(0x1p128, (double)value) : (double)rig_from_bits(above);
+    double down = fabs((double)value - (double)rig_from_bits(below)), up = fabs(next - (double)value);
     bool even = (below >> 16) % 2 == 0;
-    return value_of(down < up || (down == up && even) ? below : above);
+    return rig_from_bits(down < up || (down == up && even) ? below : above);
 }
 
 /* Every upper half with lower halves at, around and between the ties. */
@@ -66,7 +55,7 @@ static void check_rounding(dt_kernels *kernels, dt_kernels *twin) {
     uint16_t *halves = malloc(VALUES * sizeof *halves);
     assert_true(values && rounded && expected && back && halves);
     for (uint32_t i = 0; i < VALUES; i++)
-        values[i] = value_of((i / LOWER) << 16 | lower[i % LOWER]);
+        values[i] = rig_from_bits((i / LOWER) << 16 | lower[i % LOWER]);
     memcpy(rounded, values, VALUES * sizeof *values);
     memcpy(expected, values, VALUES * sizeof *values);
     dt_wire_round(kernels, VALUES, rounded);
@@ -74,12 +63,12 @@ static void check_rounding(dt_kernels *kernels, dt_kernels *twin) {
     dt_wire_pack(kernels, VALUES, values, halves);
     dt_wire_unpack(kernels, VALUES, halves, back);
     for (uint32_t i = 0; i < VALUES; i++) {
-        assert_int_equal(bits_of(rounded[i]), bits_of(expected[i]));
-        assert_int_equal(bits_of(back[i]), bits_of(expected[i]));
+        assert_int_equal(rig_bits_of(rounded[i]), rig_bits_of(expected[i]));
+        assert_int_equal(rig_bits_of(back[i]), rig_bits_of(expected[i]));
         if (isnan(values[i]))
             assert_true(isnan(rounded[i]));
         else
-            assert_int_equal(bits_of(rounded[i]), bits_of(nearest(values[i])));
+            assert_int_equal(rig_bits_of(rounded[i]), rig_bits_of(nearest(values[i])));
     }
     free(values);
     free(rounded);
@@ -99,7 +88,7 @@ static void check_addition(dt_kernels *kernels, dt_kernels *twin) {
         rig_check_output(sum, count);
         rig_check_same_bits("rounded addition", sum, expected, count);
         for (size_t k = 0; k < count; k++)
-            assert_int_equal(bits_of(sum[k]) & 0xffffu, 0);
+            assert_int_equal(rig_bits_of(sum[k]) & 0xffffu, 0);
         free(values);
         free(sum);
         free(expected);
@@ -123,7 +112,7 @@ static void check_updates(dt_kernels *kernels, dt_kernels *twin) {
         assert_memory_equal(halves, expected, count * sizeof *halves);
         for (size_t k = 0; k < count; k++) {
             float exact = step.rate * m[k] / (sqrtf(v[k]) + step.epsilon);
-            assert_int_equal(bits_of(before[k] - nearest(exact)), bits_of(weights[k]));
+            assert_int_equal(rig_bits_of(before[k] - nearest(exact)), rig_bits_of(weights[k]));
         }
         free(weights);
         free(other);
@@ -156,11 +145,11 @@ static void check_dense_sums(dt_kernels *kernels, dt_kernels *twin) {
                                   (dt_root_sink){bias, 0});
         dt_dense_backward_data(side, shape, SAMPLES, dz, weights, inputs[which]);
         for (size_t i = 0; i < OUT; i++)
-            assert_int_equal(bits_of(bias[i]) & 0xffffu, 0);
+            assert_int_equal(rig_bits_of(bias[i]) & 0xffffu, 0);
         for (size_t i = 0; i < IN * OUT; i++)
-            assert_int_equal(bits_of(results[which][i]) & 0xffffu, 0);
+            assert_int_equal(rig_bits_of(results[which][i]) & 0xffffu, 0);
         for (size_t i = 0; i < SAMPLES * IN; i++)
-            assert_int_equal(bits_of(inputs[which][i]) & 0xffffu, 0);
+            assert_int_equal(rig_bits_of(inputs[which][i]) & 0xffffu, 0);
     }
     /* Two sides may fall on either side of a tie in each of a few nodes, none of which exceeds these sums. */
     for (size_t i = 0; i < IN * OUT; i++)
