@@ -137,7 +137,7 @@ static double on_wire(dt_wire wire, double bytes) {
 static double column_bytes(const dt_network *network, int batch, int ranks, int node_ranks, int rank) {
     dt_parameters parameters = dt_parameters_layout(network);
     group mine = node_of(ranks, node_ranks, rank), last = node_of(ranks, node_ranks, ranks - 1);
-    int nodes = (ranks + node_ranks - 1) / node_ranks, place = rank - mine.first;
+    int nodes = nodes_of(ranks, node_ranks), place = rank - mine.first;
     int roots = roots_of_group(dt_leaves_count(batch), mine);
     double bytes = 0.0;
     /* Bounds in units of one over the product of both sizes: a multiple of the one is a cut of the other. */
@@ -315,7 +315,7 @@ static void predict_split_by_node(dt_plan_row *row, const dt_plan_setup *setup, 
     int ranks = setup->ranks, near = setup->node_ranks, leaves = dt_leaves_count(setup->batch);
     double rest = (double)(floats.front + floats.back), travelling = largest_activation_bytes(setup, near);
     double columns = (double)floats.split / near, crossing = largest_column_bytes(setup);
-    double nodes = ceil((double)ranks / near), total = 0.0;
+    double nodes = nodes_of(ranks, near), total = 0.0;
     /* Of the fused update what is not Adam: the gradients, here stored. */
     double gradients = fmax(times->split_update - times->adam * (double)floats.split / ranks, 0.0);
     for (int rank = 0; rank < ranks; rank += near)
