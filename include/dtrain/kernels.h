@@ -31,6 +31,7 @@ typedef enum dt_isa {
     DT_ISA_AVX2,        /* AVX2 and FMA */
     DT_ISA_AVX512,      /* AVX-512 F, BW, DQ, VL */
     DT_ISA_AVX512_BF16, /* and AVX512_BF16; in float32 the same as DT_ISA_AVX512 */
+    DT_ISA_AMX_BF16,    /* and AMX_TILE, AMX_BF16, where Linux lets us use them; likewise */
     DT_ISA_BEST         /* the highest that is of use for the precision; only as a wish */
 } dt_isa;
 
@@ -60,7 +61,8 @@ typedef enum dt_engine {
     DT_ENGINE_REFERENCE /* plain C, sums in double where the order is free */
 } dt_engine;
 
-/* "baseline", "avx2", "avx512", "avx512_bf16"; "auto", "direct", "blas", "reference"; "fp32", "bf16" (both).
+/* "baseline", "avx2", "avx512", "avx512_bf16", "amx_bf16"; "auto", "direct", "blas", "reference"; "fp32",
+ * "bf16" (both).
  */
 const char *dt_isa_name(dt_isa isa);
 const char *dt_engine_name(dt_engine engine);
@@ -72,7 +74,8 @@ const char *dt_wire_name(dt_wire wire);
 dt_isa dt_isa_best(void);
 dt_isa dt_isa_highest(void);
 
-/* The instruction set whose bodies are used where `isa` may be: in float32 AVX512_BF16 has none of its own.
+/* The instruction set whose bodies are used where `isa` may be: in float32 those above AVX512 have none of
+ * their own.
  */
 dt_isa dt_isa_used(dt_isa isa, dt_precision precision);
 

@@ -10,8 +10,10 @@
  * kernels' instruction set. */
 double dt_probe_fma_gflops(dt_kernels *kernels);
 
-/* The same of products of pairs of bfloat16, two multiply-adds each; 0 where the CPU, or the kernels' cap,
- * has no AVX512_BF16. */
+/* The instruction set whose products of bfloat16 are the fastest that CPU and kernels' cap allow, also where
+ * the kernels' precision is float32; DT_ISA_BASELINE where none has them. And how fast they are, counted the
+ * same way, or 0. */
+dt_isa dt_probe_bf16_isa(const dt_kernels *kernels);
 double dt_probe_bf16_gflops(dt_kernels *kernels);
 
 /* a[i] = b[i] + s * c[i] on arrays far larger than the caches: GB/s counted at 12 bytes an element, best of

@@ -63,8 +63,10 @@ static int measuring_threads(const dt_comm *comm, const dt_placement_table *tabl
     return dt_comm_node_rank(comm) == 0 ? place->core_count : 0;
 }
 
-/* Measures on this rank with `threads` threads, 0 for none; tells which instruction set the kernels use. */
-static dt_status measure(dt_comm *comm, const dt_options *options, int threads, double *speeds, dt_isa *isa) {
+/* Measures on this rank with `threads` threads, 0 for none; tells which instruction sets the kernels use, and
+ * would use for bfloat16. */
+static dt_status measure(dt_comm *comm, const dt_options *options, int threads, double *speeds, dt_isa *isa,
+                         dt_isa *bf16_isa) {
     dt_team *team = NULL;
     dt_kernels *kernels = NULL;
     dt_status status = dt_team_create(threads > 0 ? threads : 1, &team);
@@ -75,6 +77,7 @@ static dt_status measure(dt_comm *comm, const dt_options *options, int threads, 
     }
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
     *isa = dt_kernels_isa(kernels);
+    *bf16_isa = dt_probe_bf16_isa(kernels);
     if (threads > 0) {
         speeds[THREADS] = threads;
         speeds[GFLOPS] = dt_probe_fma_gflops(kernels);
@@ -88,14 +91,14 @@ cleanup:
     return status;
 }
 
-static void print_speeds(const double *speeds) {
+static void print_speeds(const double *speeds, dt_isa bf16_isa) {
     print_row("FMA peak", "%.1f GFLOP/s on %.0f thread%s, %.1f each", speeds[GFLOPS], speeds[THREADS],
               speeds[THREADS] > 1 ? "s" : "", speeds[GFLOPS] / speeds[THREADS]);
     if (speeds[BF16_GFLOPS] > 0)
-        print_row("bf16 peak", "%.1f GFLOP/s, %.2f times that (AVX512_BF16)", speeds[BF16_GFLOPS],
-                  speeds[BF16_GFLOPS] / speeds[GFLOPS]);
+        print_row("bf16 peak", "%.1f GFLOP/s, %.2f times that (%s)", speeds[BF16_GFLOPS],
+                  speeds[BF16_GFLOPS] / speeds[GFLOPS], dt_isa_name(bf16_isa));
     else
-        print_row("bf16 peak", "none: no AVX512_BF16; --precision bf16 is emulated");
+        print_row("bf16 peak", "none: neither AVX512_BF16 nor AMX_BF16; --precision bf16 is emulated");
     print_row("bandwidth", "%.1f GB/s", speeds[GIGABYTES]);
 }
 
@@ -145,13 +148,13 @@ dt_status dt_command_info(const dt_options *options, dt_comm *comm) {
     print_build();
     print_machine(comm, &table.places[0]);
     double speeds[SPEEDS] = {0};
-    dt_isa isa;
+    dt_isa isa, bf16_isa;
     dt_status status;
-    DT_TRY_CLEANUP(status, measure(comm, options, measuring_threads(comm, &table), speeds, &isa));
+    DT_TRY_CLEANUP(status, measure(comm, options, measuring_threads(comm, &table), speeds, &isa, &bf16_isa));
     dt_comm_sum_f64(comm, speeds, SPEEDS);
     print_row("ISA", "%s (the CPU's best: %s)", dt_isa_name(isa), dt_isa_name(dt_isa_highest()));
     print_row("denormals", "%s", dt_denormals_flushed() ? "flushed to 0 on every thread" : "kept");
-    print_speeds(speeds);
+    print_speeds(speeds, bf16_isa);
     if (options->tune)
         DT_TRY_CLEANUP(status, tune(comm, options, table.places[dt_comm_rank(comm)].threads));
     if (dt_comm_rank(comm) == 0)

@@ -92,14 +92,16 @@ static const dt_option table[] = {
                  {"baseline", DT_ISA_BASELINE},
                  {"avx2", DT_ISA_AVX2},
                  {"avx512", DT_ISA_AVX512},
-                 {"avx512_bf16", DT_ISA_AVX512_BF16}},
+                 {"avx512_bf16", DT_ISA_AVX512_BF16},
+                 {"amx_bf16", DT_ISA_AMX_BF16}},
      .initial = "auto",
      .text = "the highest instruction set to use; auto for what the environment variable DTRAIN_ISA says, "
              "or else the best that every rank's CPU has"},
     {"precision", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(precision),
      .choices = {{"fp32", DT_PRECISION_FP32}, {"bf16", DT_PRECISION_BF16}}, .initial = "fp32",
      .text = "what products are computed from: float32, or operands rounded to bfloat16, summed in float32 "
-             "(weights, optimizer and activations stay float32); fast with AVX512_BF16, else emulated"},
+             "(weights, optimizer and activations stay float32); fast with AMX_BF16 or AVX512_BF16, else "
+             "emulated"},
 
     {"wire", NULL, DT_GROUP_MACHINE, DT_OPTION_CHOICE, FIELD(wire),
      .choices = {{"fp32", DT_WIRE_FP32}, {"bf16", DT_WIRE_BF16}}, .initial = "fp32",

@@ -50,7 +50,7 @@ typedef enum dt_option_group {
     DT_GROUPS
 } dt_option_group;
 
-enum { DT_MAX_CHOICES = 6, DT_MAX_PATHS = 32, DT_LIST_ROOM = 256 };
+enum { DT_MAX_CHOICES = 7, DT_MAX_PATHS = 32, DT_LIST_ROOM = 256 };
 
 typedef struct dt_choice {
     const char *name; /* NULL behind the last one */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/amx.h"
 #include "kernels/sizes.h"
 #include "kernels/table.h"
 
@@ -22,10 +23,12 @@ static const struct {
     [DT_ISA_AVX2] = {"avx2", &dt_bodies_avx2, &dt_products_bf16_avx2},
     [DT_ISA_AVX512] = {"avx512", &dt_bodies_avx512, &dt_products_bf16_avx512},
     [DT_ISA_AVX512_BF16] = {"avx512_bf16", &dt_bodies_avx512, &dt_products_avx512_bf16},
+    [DT_ISA_AMX_BF16] = {"amx_bf16", &dt_bodies_avx512, &dt_products_avx512_bf16},
 #else
     [DT_ISA_AVX2] = {"avx2", NULL, NULL},
     [DT_ISA_AVX512] = {"avx512", NULL, NULL},
     [DT_ISA_AVX512_BF16] = {"avx512_bf16", NULL, NULL},
+    [DT_ISA_AMX_BF16] = {"amx_bf16", NULL, NULL},
 #endif
     [DT_ISA_BEST] = {"best", NULL, NULL},
 };
@@ -61,13 +64,13 @@ const char *dt_wire_name(dt_wire wire) {
 dt_isa dt_isa_highest(void) {
 #ifdef __x86_64__
     if (dt_isa_best() == DT_ISA_AVX512 && __builtin_cpu_supports("avx512bf16"))
-        return DT_ISA_AVX512_BF16;
+        return dt_amx_allowed() ? DT_ISA_AMX_BF16 : DT_ISA_AVX512_BF16;
 #endif
     return dt_isa_best();
 }
 
 dt_isa dt_isa_used(dt_isa isa, dt_precision precision) {
-    return precision == DT_PRECISION_FP32 && isa == DT_ISA_AVX512_BF16 ? DT_ISA_AVX512 : isa;
+    return precision == DT_PRECISION_FP32 && isa > DT_ISA_AVX512 ? DT_ISA_AVX512 : isa;
 }
 
 dt_isa dt_isa_best(void) {
@@ -89,8 +92,9 @@ static dt_status read_isa(const char *text, dt_isa *isa) {
     for (*isa = DT_ISA_BASELINE; *isa < DT_ISA_BEST; (*isa)++)
         if (strcmp(text, sets[*isa].name) == 0)
             return dt_ok();
-    return dt_fail(DT_USAGE,
-                   "DTRAIN_ISA: '%.100s' is not allowed: auto, baseline, avx2, avx512 or avx512_bf16", text);
+    return dt_fail(
+        DT_USAGE,
+        "DTRAIN_ISA: '%.100s' is not allowed: auto, baseline, avx2, avx512, avx512_bf16 or amx_bf16", text);
 }
 
 dt_status dt_isa_choose(dt_isa wish, const char *environment, dt_isa best, dt_isa *chosen) {
@@ -150,6 +154,7 @@ dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernel
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for the kernels");
     created->team = config->team;
+    created->cap = isa;
     created->isa = dt_isa_used(isa, config->precision);
     created->bodies = sets[created->isa].bodies;
     created->precision = config->precision;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "dtrain/timer.h"
+#include "kernels/amx.h"
 #include "kernels/bodies.h"
 #include "kernels/table.h"
 
@@ -31,10 +32,11 @@ static void fma_task(void *context, int task, int worker) {
         call->sink = sum;
 }
 
+/* `flop`: of a round. */
 static double measure_chains(const dt_kernels *kernels, float (*chains)(size_t rounds), double flop) {
     fma_call call = {.chains = chains};
     int threads = dt_team_size(kernels->team);
-    double flops = flop * FMA_ROUNDS * DT_FMA_CHAINS * kernels->bodies->width * threads, best = 0;
+    double flops = flop * FMA_ROUNDS * threads, best = 0;
     for (int run = 0; run < RUNS; run++) {
         double since = dt_timer_now();
         dt_team_run(kernels->team, threads, fma_task, &call);
@@ -45,13 +47,23 @@ static double measure_chains(const dt_kernels *kernels, float (*chains)(size_t r
 }
 
 double dt_probe_fma_gflops(dt_kernels *kernels) {
-    return measure_chains(kernels, kernels->bodies->fma_chains, 2);
+    return measure_chains(kernels, kernels->bodies->fma_chains, 2.0 * DT_FMA_CHAINS * kernels->bodies->width);
+}
+
+dt_isa dt_probe_bf16_isa(const dt_kernels *kernels) {
+    return kernels->cap < DT_ISA_AVX512_BF16 ? DT_ISA_BASELINE : kernels->cap;
 }
 
 double dt_probe_bf16_gflops(dt_kernels *kernels) {
+    dt_isa isa = dt_probe_bf16_isa(kernels);
+#ifdef DT_HAVE_AMX
+    if (isa == DT_ISA_AMX_BF16)
+        return measure_chains(kernels, dt_amx_chains, DT_AMX_ROUND_FLOP);
+#endif
 #ifdef __x86_64__
-    if (dt_isa_highest() == DT_ISA_AVX512_BF16 && kernels->isa >= DT_ISA_AVX512)
-        return measure_chains(kernels, dt_products_avx512_bf16.pair_chains, 4);
+    if (isa == DT_ISA_AVX512_BF16)
+        return measure_chains(kernels, dt_products_avx512_bf16.pair_chains,
+                              4.0 * DT_FMA_CHAINS * kernels->bodies->width);
 #endif
     (void)kernels;
     return 0;

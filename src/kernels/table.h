@@ -87,6 +87,7 @@ extern const dt_stream_operations dt_stream_vector;
 struct dt_kernels {
     const dt_team *team;
     dt_isa isa;
+    dt_isa cap; /* what may be used; isa is what is of use for the precision */
     dt_engine engine;
     dt_precision precision;
     dt_wire wire;

@@ -88,6 +88,7 @@ static const dt_winograd_bodies *bodies_of(const dt_kernels *kernels) {
         [DT_ISA_AVX2] = {&dt_winograd_avx2, &dt_winograd_bf16_avx2},
         [DT_ISA_AVX512] = {&dt_winograd_avx512, &dt_winograd_bf16_avx2},
         [DT_ISA_AVX512_BF16] = {&dt_winograd_avx512, &dt_winograd_avx512_bf16},
+        [DT_ISA_AMX_BF16] = {&dt_winograd_avx512, &dt_winograd_avx512_bf16},
 #endif
     };
     return bodies[kernels->isa][kernels->precision == DT_PRECISION_BF16];

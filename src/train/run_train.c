@@ -303,7 +303,7 @@ static void warn_of_emulation(const dt_kernels *kernels) {
     if (dt_kernels_precision(kernels) == DT_PRECISION_BF16 && dt_kernels_isa(kernels) < DT_ISA_AVX512_BF16)
         dt_log_warning(
             "bf16 is emulated with %s, which is slower than --precision fp32: its own instructions "
-            "are those of avx512_bf16",
+            "are those of avx512_bf16 and amx_bf16",
             dt_isa_name(dt_kernels_isa(kernels)));
 }
 

@@ -62,7 +62,7 @@ refuse 0 "the method direct cannot compute a 5x5 convolution" --data synthetic:1
 refuse 0 "--methods tuned goes with --engine auto, not with direct" --data synthetic:100 --validation 0 --methods tuned --engine direct
 
 export DTRAIN_ISA=sse9
-refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2, avx512 or avx512_bf16" train --data synthetic:60
+refuse 2 "DTRAIN_ISA: 'sse9' is not allowed: auto, baseline, avx2, avx512, avx512_bf16 or amx_bf16" train --data synthetic:60
 run 0 info --data synthetic:60 --isa baseline
 grep -q '^ISA  *baseline' "$folder/output" || complain "--isa does not win over DTRAIN_ISA"
 export DTRAIN_ISA=baseline

@@ -23,6 +23,7 @@ static set set_of(dt_isa isa) {
         [DT_ISA_AVX2] = {&dt_bodies_avx2, &dt_products_bf16_avx2, &dt_winograd_bf16_avx2},
         [DT_ISA_AVX512] = {&dt_bodies_avx512, &dt_products_bf16_avx512, &dt_winograd_bf16_avx2},
         [DT_ISA_AVX512_BF16] = {&dt_bodies_avx512, &dt_products_avx512_bf16, &dt_winograd_avx512_bf16},
+        [DT_ISA_AMX_BF16] = {&dt_bodies_avx512, &dt_products_avx512_bf16, &dt_winograd_avx512_bf16},
 #endif
     };
     return sets[isa];

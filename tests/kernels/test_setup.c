@@ -15,6 +15,7 @@ static void test_names(void **state) {
     assert_string_equal(dt_isa_name(DT_ISA_AVX2), "avx2");
     assert_string_equal(dt_isa_name(DT_ISA_AVX512), "avx512");
     assert_string_equal(dt_isa_name(DT_ISA_AVX512_BF16), "avx512_bf16");
+    assert_string_equal(dt_isa_name(DT_ISA_AMX_BF16), "amx_bf16");
     assert_string_equal(dt_precision_name(DT_PRECISION_FP32), "fp32");
     assert_string_equal(dt_precision_name(DT_PRECISION_BF16), "bf16");
     assert_string_equal(dt_engine_name(DT_ENGINE_AUTO), "auto");
@@ -60,7 +61,7 @@ static void test_choice_of_isa(void **state) {
     assert_fails(dt_isa_choose(DT_ISA_BEST, "avx512", DT_ISA_AVX2, &chosen), DT_MACHINE,
                  "DTRAIN_ISA: instruction set avx512 is asked for, but this CPU has only avx2");
     assert_fails(dt_isa_choose(DT_ISA_BEST, "AVX2", DT_ISA_AVX512, &chosen), DT_USAGE,
-                 "DTRAIN_ISA: 'AVX2' is not allowed: auto, baseline, avx2, avx512 or avx512_bf16");
+                 "DTRAIN_ISA: 'AVX2' is not allowed: auto, baseline, avx2, avx512, avx512_bf16 or amx_bf16");
     assert_fails(dt_isa_choose(DT_ISA_BEST, "best", DT_ISA_AVX512, &chosen), DT_USAGE, "'best'");
 }
 

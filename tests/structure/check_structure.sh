@@ -66,7 +66,7 @@ only_in() { # pattern, what may have it, why
 only_in '#include *[<"]mpi\.h' '^src/comm/comm_mpi\.c$' "mpi.h outside src/comm/comm_mpi.c"
 only_in '#include *<omp\.h|#pragma omp' '^src/base/team\.c$' "OpenMP outside src/base/team.c"
 only_in '#include *<hdf5' '^src/io/' "HDF5 outside src/io"
-only_in '#include *<(immintrin|x86intrin|arm_neon)\.h' '^src/kernels/.*(avx|neon|sse)' "intrinsics outside files named for them"
+only_in '#include *<(immintrin|x86intrin|arm_neon)\.h' '^src/kernels/.*(avx|amx|neon|sse)' "intrinsics outside files named for them"
 only_in '#include *<(cblas|openblas.*)\.h' '^src/kernels/' "BLAS outside src/kernels"
 only_in '#include *<hwloc' '^src/base/topology\.c$' "hwloc outside src/base/topology.c"
 
