@@ -5,6 +5,7 @@
 #include <assert.h>
 
 #include "kernels/bodies.h"
+#include "kernels/dense_bias.h"
 #include "kernels/leaf_sums.h"
 #include "kernels/sizes.h"
 #include "kernels/table.h"
@@ -12,13 +13,12 @@
 enum {
     DEPTH_BLOCK = 128, /* with a panel of 48 columns 24 KB: in the first-level cache beside a tile of A */
     LINE = DT_ALIGNMENT_FLOATS,
-    PACK_BLOCK = 512,     /* depth that one packing task covers */
-    DATA_TILES = 4,       /* tiles of weight rows of one task of the input gradient */
-    STRIP_TILES = 2,      /* tiles of weight rows of one gradient task: 2 keep a panel of dz in the cache */
-    BLOCK_PANELS = 10,    /* panels of an update's block: runs of 1,920 bytes, 15 KB of gradients */
-    SEGMENTS_AHEAD = 6,   /* rows of tiles between the fetch of weights and moments and their update */
-    TASKS_PER_THREAD = 3, /* below that rows are split too */
-    BIAS_COLUMNS = 256    /* columns of one task of the bias gradient */
+    PACK_BLOCK = 512,    /* depth that one packing task covers */
+    DATA_TILES = 4,      /* tiles of weight rows of one task of the input gradient */
+    STRIP_TILES = 2,     /* tiles of weight rows of one gradient task: 2 keep a panel of dz in the cache */
+    BLOCK_PANELS = 10,   /* panels of an update's block: runs of 1,920 bytes, 15 KB of gradients */
+    SEGMENTS_AHEAD = 6,  /* rows of tiles between the fetch of weights and moments and their update */
+    TASKS_PER_THREAD = 3 /* below that rows are split too */
 };
 
 static size_t tiles_of(size_t count, int tile) {
@@ -236,8 +236,7 @@ typedef struct gradient {
     size_t steps;     /* that the samples make; those of all leaves but the last are whole */
     float *packed_x;  /* [row tile][step][tile_rows] */
     float *packed_dz; /* [panel][step][tile_columns] */
-    float *bias_leaves;
-    size_t bias_stride;
+    float *bias;      /* scratch of its gradient */
 } gradient;
 
 static void pack_gradient(void *context, int task, int worker) {
@@ -425,27 +424,14 @@ static void update_row_tile(void *context, int task, int worker) {
     update_segments(&strip, strip.all);
 }
 
-static void bias_leaf(void *context, int task, int worker) {
-    const gradient *g = context;
-    size_t out = (size_t)g->shape.out, leaf = (size_t)(task % g->plan->leaves);
-    size_t column = (size_t)(task / g->plan->leaves) * BIAS_COLUMNS;
-    (void)worker;
-    g->bodies->column_sums((size_t)dt_leaf_sums_samples(g->plan, (int)leaf),
-                           smaller(BIAS_COLUMNS, out - column), g->dz + leaf * DT_LEAF_SAMPLES * out + column,
-                           out, g->bias_leaves + leaf * g->bias_stride + column);
-}
-
-/* The pieces of shared scratch, in their order; returns the last, the bias leaves' spare memory. */
-static float *take_gradient_scratch(dt_arena *arena, int samples, gradient *g) {
-    int leaves = dt_leaves_count(samples);
+/* The pieces of shared scratch, in their order. */
+static void take_gradient_scratch(dt_arena *arena, int samples, gradient *g) {
     g->steps = steps_of(g->kernels, (size_t)samples);
     g->row_tiles = tiles_of((size_t)g->shape.in, g->bodies->tile_rows);
     g->panels = tiles_of((size_t)g->shape.out, g->bodies->tile_columns);
-    g->bias_stride = dt_align_floats((size_t)g->shape.out);
     g->packed_x = dt_arena_take_floats(arena, g->row_tiles * g->steps * (size_t)g->bodies->tile_rows);
     g->packed_dz = dt_arena_take_floats(arena, g->panels * g->steps * (size_t)g->bodies->tile_columns);
-    g->bias_leaves = dt_arena_take_floats(arena, (size_t)leaves * g->bias_stride);
-    return dt_arena_take_floats(arena, (size_t)dt_leaf_sums_spares(leaves) * g->bias_stride);
+    g->bias = dt_arena_take_floats(arena, dt_dense_bias_floats(samples, (size_t)g->shape.out));
 }
 
 static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan,
@@ -458,14 +444,12 @@ static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, co
     g.x = x;
     g.dz = dz;
     g.sink = dweights;
-    float *spare = take_gradient_scratch(&arena, plan->samples, &g);
+    take_gradient_scratch(&arena, plan->samples, &g);
     if (dweights.base) {
         dt_team_run(kernels->team, (int)(g.panels + g.row_tiles), pack_gradient, &g);
         dt_team_run(kernels->team, (int)tiles_of(g.row_tiles, STRIP_TILES), gradient_strip, &g);
     }
-    dt_team_run(kernels->team, plan->leaves * (int)tiles_of((size_t)shape.out, BIAS_COLUMNS), bias_leaf, &g);
-    dt_leaf_sums_push(kernels, plan, 0, plan->leaves, (size_t)shape.out, g.bias_stride, g.bias_leaves, dbias,
-                      spare);
+    dt_dense_bias_gradient(kernels, plan, (size_t)shape.out, dz, g.bias, dbias);
 }
 
 static void dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_leaf_plan *plan, const float *x,

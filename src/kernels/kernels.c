@@ -163,6 +163,10 @@ dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernel
     created->engine = config->engine;
     created->convolve = engines[config->engine].convolve;
     created->dense = engines[config->engine].dense;
+#ifdef DT_HAVE_AMX
+    if (created->isa == DT_ISA_AMX_BF16)
+        created->dense = &dt_dense_tiles;
+#endif
     created->stream = engines[config->engine].stream;
     openblas_set_num_threads(1);
     *kernels = created;

@@ -82,6 +82,7 @@ extern const dt_convolve_operations dt_convolve_packed;
 extern const dt_convolve_operations dt_convolve_blas;
 extern const dt_dense_operations dt_dense_blas;
 extern const dt_dense_operations dt_dense_vector;
+extern const dt_dense_operations dt_dense_tiles; /* where DT_HAVE_AMX is defined */
 extern const dt_stream_operations dt_stream_vector;
 
 struct dt_kernels {
