@@ -16,13 +16,16 @@ enum {
     LINE = DT_ALIGNMENT_FLOATS,
     PACK_DEPTH = 512,     /* that one packing task covers */
     BLOCK_STEPS = 4,      /* of a forward block of weights */
-    STRIP_TILES = 8,      /* the most columns of tiles of a forward task */
-    TASKS_PER_THREAD = 4, /* below that forward strips are narrower */
+    STRIP_TILES = 32,     /* the most columns of tiles of a forward task: runs of 2 KB */
+    TASKS_PER_THREAD = 2, /* below that forward strips are narrower */
     DATA_TILES = 2,       /* tiles of weight rows of one task of the input gradient */
     DATA_AHEAD = 4,       /* blocks of units between the fetch of weights and their use */
-    BLOCK_TILES = 32,     /* the most columns of tiles of a block of gradients */
     TASK_TILES = 4,       /* tiles of weight rows of one task of the gradient */
-    ROWS_AHEAD = 2        /* rows of a block between the fetch of weights and moments and their update */
+    /* Rows of weights are often a power of two apart and so want the same few sets of a cache: what is on its
+     * way is kept to runs so short, and rows so few, that they do not push one another out. */
+    FETCH_STEPS = 1, /* between the fetch of forward weights and their use */
+    BLOCK_TILES = 8, /* the most columns of tiles of a block of gradients */
+    ROWS_AHEAD = 8   /* rows of a block between the fetch of weights and moments and their update */
 };
 
 /* Both operands of a forward product in tiles of whole rows and steps. */
@@ -53,11 +56,10 @@ static void fetch(const float *from, size_t lines, size_t floats, size_t stride)
             __builtin_prefetch(from + line * stride + i, 0, 2);
 }
 
-/* A block of weights into right tiles [column tile][step], fetching what lies one block deeper. */
+/* A block of weights into right tiles [column tile][step], fetching what lies deeper. */
 static void pack_block(const product *p, size_t k, size_t column, size_t columns, float *packed) {
-    size_t block = BLOCK_STEPS * DT_TILE_STEP;
     for (size_t step = 0; step < BLOCK_STEPS && k + step * DT_TILE_STEP < p->depth; step++) {
-        size_t first = k + step * DT_TILE_STEP, next = first + block;
+        size_t first = k + step * DT_TILE_STEP, next = first + FETCH_STEPS * DT_TILE_STEP;
         size_t depth = smaller(DT_TILE_STEP, p->depth - first);
         size_t deeper = next < p->depth ? smaller(DT_TILE_STEP, p->depth - next) : 0;
         fetch(p->weights + next * p->columns + column, deeper, columns, p->columns);

@@ -26,7 +26,7 @@ void dt_tiles_end(void) {
 }
 
 DT_INLINE __mmask16 lanes_below(size_t count) {
-    return count >= DT_WIDTH ? 0xffff : (__mmask16)((1u << count) - 1);
+    return (__mmask16)(count >= DT_WIDTH ? 0xffffu : (1u << count) - 1);
 }
 
 /* Lane i: even[i] in the lower half, odd[i] in the upper one. */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/leaves.h"
 #include "kernels/tiles.h"
 
 #ifdef DT_HAVE_AMX
@@ -132,6 +133,61 @@ static void test_products_are_chains_of_steps(void **state) {
             check_multiply(rows, columns, pick(1, 6));
 }
 
+/* One element through the stack machine; returns the height at the end. */
+static int defined_leaves(const dt_leaf_plan *plan, bool rounded, const float *a, const float *b, size_t i,
+                          size_t j, float *stack) {
+    int height = 0;
+    for (int leaf = 0; leaf < plan->leaves; leaf++) {
+        const float *left = a + leaf * DT_TILE_LEAF_FLOATS, *right = b + leaf * DT_TILE_LEAF_FLOATS;
+        float part[2] = {0, 0};
+        for (size_t k = 0; k < 8; k++)
+            part[k % 2] = fmaf(packed_value(left, i * 8 + k), right_value(right, k, j), part[k % 2]);
+        stack[height++] = rounded ? rig_bf16(part[0] + part[1]) : part[0] + part[1];
+        for (int merge = 0; merge < plan->merges[leaf]; merge++, height--) {
+            float sum = stack[height - 2] + stack[height - 1];
+            stack[height - 2] = rounded ? rig_bf16(sum) : sum;
+        }
+    }
+    return height;
+}
+
+static void check_leaves(const dt_leaf_plan *plan, bool rounded) {
+    enum { ROW = 21 };
+    size_t count = (size_t)plan->leaves * DT_TILE_LEAF_FLOATS, roots = (size_t)plan->roots;
+    float *a = rig_output(count), *b = rig_output(count), stack[DT_LEAF_DEPTH];
+    float *values = rig_input(2 * 8 * SIDE * (size_t)plan->leaves);
+    float *room = rig_output((size_t)(plan->depth + DT_TILE_SPARES) * DT_TILE_FLOATS);
+    float *sums = rig_output(roots * SIDE * ROW);
+    for (size_t leaf = 0; leaf < (size_t)plan->leaves; leaf++) {
+        const float *samples = values + leaf * 2 * 8 * SIDE;
+        dt_tiles_pack_left_leaf(SIDE, 8, samples, SIDE, a + leaf * DT_TILE_LEAF_FLOATS);
+        dt_tiles_pack_right_leaf(SIDE, 8, samples + 8 * SIDE, SIDE, b + leaf * DT_TILE_LEAF_FLOATS);
+    }
+    dt_tiles_begin_leaves();
+    dt_tiles_sum_leaves(plan->leaves, plan->merges, rounded, a, b, room, sums, (size_t)SIDE * ROW, ROW);
+    dt_tiles_end();
+    for (size_t i = 0; i < SIDE; i++)
+        for (size_t j = 0; j < SIDE; j++) {
+            assert_int_equal(defined_leaves(plan, rounded, a, b, i, j, stack), plan->roots);
+            for (size_t root = 0; root < roots; root++)
+                rig_check_same_bits("leaves", sums + (root * SIDE + i) * ROW + j, stack + root, 1);
+        }
+    free(a), free(b), free(values), free(room), free(sums);
+}
+
+/* Shares of all kinds: whole trees, and runs that leave several roots. */
+static void test_leaves_go_through_the_tree(void **state) {
+    unsigned char merges[64];
+    (void)state;
+    for (int i = 0; i < 120 && have_tiles(); i++) {
+        int ranks = (int)pick(1, 4);
+        dt_share share = dt_leaves_share((int)pick(1, 400), ranks, rig_random(ranks));
+        dt_leaf_plan plan = dt_leaves_plan(&share, merges, NULL);
+        if (plan.leaves > 0)
+            check_leaves(&plan, i % 2);
+    }
+}
+
 static void test_store_adds_the_bias(void **state) {
     (void)state;
     for (int i = 0; i < 100 && have_tiles(); i++) {
@@ -153,6 +209,7 @@ int main(void) {
         cmocka_unit_test(test_packing_rounds_and_pads),
         cmocka_unit_test(test_leaves_are_packed),
         cmocka_unit_test(test_products_are_chains_of_steps),
+        cmocka_unit_test(test_leaves_go_through_the_tree),
         cmocka_unit_test(test_store_adds_the_bias),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
