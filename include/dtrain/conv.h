@@ -12,19 +12,21 @@
 
 /* Ways to compute a convolution. */
 typedef enum dt_conv_method {
-    DT_CONV_AUTO,   /* what the kernels' engine says: DT_ENGINE_AUTO fourier, else winograd, else direct, else
-                       passes;   DT_ENGINE_DIRECT the same without these two; the others passes */
+    DT_CONV_AUTO,   /* what the kernels' engine says: DT_ENGINE_AUTO tiles, else fourier, else winograd, else
+                       direct, else passes; DT_ENGINE_DIRECT direct, else passes; the others passes */
     DT_CONV_PASSES, /* the engine's three passes of kernels.h, with pooling, ReLU and normalisation as passes
                        of  their own: the twin that the other ways are tested against */
     DT_CONV_DIRECT, /* as the definition reads, for one input channel, ReLU and pooling included */
     DT_CONV_WINOGRAD,       /* Winograd's minimal filtering, 3x3 and 5x5, as exact as `passes` */
     DT_CONV_FOURIER,        /* products of spectra, 3x3 on up to 7x7 and 5x5 on up to 14x14: as exact */
+    DT_CONV_TILES,          /* as the definition reads, on tile registers: with DT_PRECISION_BF16 and
+                               DT_ISA_AMX_BF16 alone */
     DT_CONV_WINOGRAD_LARGE, /* the same with the largest tiles in all passes, for 5x5: faster, but its forward
                                errors are five times as large (docs/performance.md). Never chosen */
     DT_CONV_METHODS
 } dt_conv_method;
 
-/* "auto", "passes", "direct", "winograd", "fourier", "winograd-large". */
+/* "auto", "passes", "direct", "winograd", "fourier", "tiles", "winograd-large". */
 const char *dt_conv_method_name(dt_conv_method method);
 
 /* Square odd kernel, stride 1, zero padding to the same size, then, if `pool`, the 2x2 average pooling of
@@ -50,8 +52,8 @@ typedef struct dt_conv_config {
 
 typedef struct dt_conv dt_conv;
 
-/* What DT_CONV_AUTO comes to: a function of engine and shape alone, the same in every run and on every
- * machine. */
+/* What DT_CONV_AUTO comes to: a function of engine, precision, instruction set and shape alone, the same in
+ * every run and on every machine that has the instruction set. */
 dt_conv_method dt_conv_choice(const dt_kernels *kernels, dt_conv_shape shape);
 
 /* Local. Errors: DT_MEMORY; DT_USAGE for a method that cannot do the shape. */

@@ -39,9 +39,10 @@ typedef enum dt_isa {
 typedef enum dt_precision {
     DT_PRECISION_FP32, /* float32 */
     DT_PRECISION_BF16  /* their operands are rounded to bfloat16 (to the nearest, ties to even) as they are
-                          read, sums are float32. All arrays, weights among them, remain float32, and so do the
-                          first convolution, bias, ReLU, pooling, normalisation and Adam. For DT_ENGINE_AUTO
-                          alone. Without AVX512_BF16 it is emulated, with the same rounding but slowly */
+                          read, sums are float32. All arrays, weights among them, remain float32, and so do
+                          bias, ReLU, pooling, normalisation, Adam and, below DT_ISA_AMX_BF16, convolutions of
+                          one  input channel. For DT_ENGINE_AUTO alone. Without AVX512_BF16 it is emulated,
+                          with  the same rounding but slowly */
 } dt_precision;
 
 /* What sums over samples and units are made of, since their parts travel between ranks. */

@@ -111,9 +111,9 @@ static const dt_option table[] = {
     {"methods", "LIST", DT_GROUP_MACHINE, DT_OPTION_TEXT, FIELD(methods), .initial = "auto",
      .text = "how the five convolutions are computed, as in direct,fourier,winograd,passes,fourier: "
              "passes, direct (one "
-             "input channel), winograd, fourier or winograd-large (5x5; less exact). auto is a fixed choice "
-             "of the engine "
-             "for each shape; tuned measures at the start, so its bits may differ from run to run"},
+             "input channel), winograd, fourier, tiles (bf16 with AMX) or winograd-large (5x5; less exact). "
+             "auto is a fixed choice for each shape, engine and instruction set; tuned measures at the "
+             "start, so its bits may differ from run to run"},
     {"tune", NULL, DT_GROUP_MACHINE, DT_OPTION_FLAG, FIELD(tune), .otherwise = "off",
      .text = "with info: time every method of every convolution"},
 

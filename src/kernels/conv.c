@@ -15,6 +15,7 @@ static const struct {
     [DT_CONV_DIRECT] = {"direct", &dt_conv_direct},
     [DT_CONV_WINOGRAD] = {"winograd", &dt_conv_winograd},
     [DT_CONV_FOURIER] = {"fourier", &dt_conv_fourier},
+    [DT_CONV_TILES] = {"tiles", &dt_conv_tiles},
     [DT_CONV_WINOGRAD_LARGE] = {"winograd-large", &dt_conv_winograd_large},
 };
 
@@ -30,16 +31,21 @@ int dt_conv_out_width(dt_conv_shape shape) {
     return shape.pool ? shape.width / 2 : shape.width;
 }
 
+static const dt_conv_operations *operations_of(dt_conv_method method, dt_conv_shape shape) {
+    bool first = method == DT_CONV_TILES && shape.in_channels == 1;
+    return first ? &dt_conv_tiles_first : methods[method].operations;
+}
+
 static bool can(const dt_kernels *kernels, dt_conv_shape shape, dt_conv_method method) {
-    const dt_conv_operations *operations = methods[method].operations;
+    const dt_conv_operations *operations = operations_of(method, shape);
     return operations && operations->can(kernels, shape);
 }
 
-/* A later method is the faster one wherever it can. The choice depends on engine and shape alone, never on a
- * clock. */
+/* A later method is the faster one wherever it can. The choice depends on the kernels and the shape
+ * alone, never on a clock. */
 dt_conv_method dt_conv_choice(const dt_kernels *kernels, dt_conv_shape shape) {
     static const dt_conv_method last[] = {
-        [DT_ENGINE_AUTO] = DT_CONV_FOURIER,
+        [DT_ENGINE_AUTO] = DT_CONV_TILES,
         [DT_ENGINE_DIRECT] = DT_CONV_DIRECT,
         [DT_ENGINE_BLAS] = DT_CONV_PASSES,
         [DT_ENGINE_REFERENCE] = DT_CONV_PASSES,
@@ -72,7 +78,7 @@ dt_status dt_conv_create(const dt_conv_config *config, dt_conv **out) {
     dt_conv *conv = calloc(1, sizeof *conv);
     if (!conv)
         return dt_fail(DT_MEMORY, "no memory for a convolution");
-    conv->operations = methods[method].operations;
+    conv->operations = operations_of(method, config->shape);
     conv->config = *config;
     conv->config.method = method;
     dt_status status = reserve(conv);

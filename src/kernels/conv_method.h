@@ -24,6 +24,8 @@ extern const dt_conv_operations dt_conv_direct;
 extern const dt_conv_operations dt_conv_winograd;
 extern const dt_conv_operations dt_conv_winograd_large;
 extern const dt_conv_operations dt_conv_fourier;
+extern const dt_conv_operations dt_conv_tiles;
+extern const dt_conv_operations dt_conv_tiles_first; /* the same method for one input channel */
 
 /* What the method `passes` keeps. */
 typedef struct dt_conv_passes_state {
@@ -44,6 +46,10 @@ typedef struct dt_conv_direct_state {
 /* What the method `winograd` keeps; winograd.c has its parts. */
 typedef struct dt_winograd dt_winograd;
 
+/* What the method `tiles` keeps; conv_tiles.c and conv_tiles_first.c have their parts. */
+typedef struct dt_tiles dt_tiles;
+typedef struct dt_tiles_first dt_tiles_first;
+
 struct dt_conv {
     const dt_conv_operations *operations;
     dt_conv_config config;
@@ -52,6 +58,8 @@ struct dt_conv {
         dt_conv_passes_state passes;
         dt_conv_direct_state direct;
         dt_winograd *winograd;
+        dt_tiles *tiles;
+        dt_tiles_first *tiles_first;
     } state;
 };
 

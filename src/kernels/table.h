@@ -6,6 +6,7 @@
 #include "dtrain/kernels.h"
 #include "dtrain/memory.h"
 #include "kernels/bodies.h"
+#include "kernels/conv_tiles.h"
 
 /* Scratch memory in floats: what all workers share, and what each has for itself. */
 typedef struct dt_scratch_need {
@@ -93,7 +94,8 @@ struct dt_kernels {
     dt_precision precision;
     dt_wire wire;
     const dt_bodies *bodies;
-    const dt_products *products; /* of the dense layers, in the kernels' precision */
+    const dt_products *products;      /* of the dense layers, in the kernels' precision */
+    const dt_conv_tile_bodies *tiles; /* NULL without tile registers or in float32 */
     const dt_convolve_operations *convolve;
     const dt_dense_operations *dense;
     const dt_stream_operations *stream;

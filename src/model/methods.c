@@ -15,12 +15,12 @@ static dt_conv_method find_method(const char *word, size_t length) {
 }
 
 static dt_status refuse(const char *word, size_t length) {
-    return dt_fail(
-        DT_USAGE,
-        "methods: '%.*s' is not allowed: passes, direct, winograd, fourier or winograd-large for each of "
-        "%d convolutions, "
-        "with commas between them",
-        (int)(length < 100 ? length : 100), word, DT_METHODS_CONVOLUTIONS);
+    return dt_fail(DT_USAGE,
+                   "methods: '%.*s' is not allowed: passes, direct, winograd, fourier, tiles or "
+                   "winograd-large for each of "
+                   "%d convolutions, "
+                   "with commas between them",
+                   (int)(length < 100 ? length : 100), word, DT_METHODS_CONVOLUTIONS);
 }
 
 dt_status dt_methods_read(const char *text, dt_methods *methods) {
@@ -96,7 +96,7 @@ dt_methods dt_methods_fastest(const dt_methods_times *times) {
     dt_methods fastest;
     for (int i = 0; i < DT_METHODS_CONVOLUTIONS; i++) {
         fastest.of[i] = DT_CONV_PASSES;
-        for (dt_conv_method method = DT_CONV_DIRECT; method <= DT_CONV_FOURIER; method++)
+        for (dt_conv_method method = DT_CONV_DIRECT; method <= DT_CONV_TILES; method++)
             if (times->of[i][method].possible &&
                 dt_methods_step(times, i, method) < dt_methods_step(times, i, fastest.of[i]))
                 fastest.of[i] = method;

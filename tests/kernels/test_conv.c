@@ -9,7 +9,7 @@
 
 #include "dtrain/conv.h"
 
-enum { MOST_SAMPLES = 17, MOST_LEAVES = 3 };
+enum { MOST_SAMPLES = 17, MOST_LEAVES = 10 };
 
 /* How the input comes. */
 typedef enum normal { AS_IT_IS, BY_ROWS, BY_CHANNELS, NORMALS } normal;
@@ -37,14 +37,22 @@ static size_t groups_of(const layer *l) {
     return (size_t)(l->normal == BY_ROWS ? l->shape.height : l->shape.in_channels);
 }
 
+/* Random numbers that a product takes as they are. */
+static float *operands(size_t count) {
+    float *values = rig_input(count);
+    for (size_t i = 0; i < count && rig_precision == DT_PRECISION_BF16; i++)
+        values[i] = rig_bf16(values[i]);
+    return values;
+}
+
 static layer layer_create(dt_conv_shape shape, normal how, int samples) {
     layer l = {.shape = shape, .normal = how, .samples = samples};
-    l.x = rig_input((size_t)samples * image_of(shape));
+    l.x = operands((size_t)samples * image_of(shape));
     l.scale = rig_input(groups_of(&l));
     l.shift = rig_input(groups_of(&l));
-    l.weights = rig_input(weights_of(shape));
+    l.weights = operands(weights_of(shape));
     l.bias = rig_input((size_t)shape.out_channels);
-    l.dy = rig_input((size_t)samples * output_of(shape));
+    l.dy = operands((size_t)samples * output_of(shape));
     return l;
 }
 
@@ -177,19 +185,22 @@ static void check_near(dt_conv_method method, const char *what, size_t count, co
     float most = 0;
     for (size_t i = 0; i < count; i++)
         most = fmaxf(most, magnitude[i]);
-    bool mixes = method >= DT_CONV_WINOGRAD;
+    bool mixes = method >= DT_CONV_WINOGRAD && method != DT_CONV_TILES;
     for (size_t i = 0; i < count && mixes; i++)
         largest[i] = most;
     rig_check_near(what, count, actual, expected, largest, (mixes ? 10.0 : 1.0) * rig_sum_bound(terms));
     free(largest);
 }
 
-/* Calls `check` with each method and instruction set that can do the shape. */
+/* Calls `check` with each method and instruction set that can do the shape; in bfloat16 with tiles alone,
+ * which keep to the definition: transforms in bfloat16 have bounds of their own (test_winograd.c). */
 typedef void (*method_check)(bench b, dt_conv_method method, const layer *l, void *context);
 
 static void for_each_method(const layer *l, int threads, method_check check, void *context) {
-    for (dt_conv_method method = DT_CONV_PASSES; method < DT_CONV_METHODS; method++)
-        for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++) {
+    bool tiles = rig_precision == DT_PRECISION_BF16;
+    for (dt_conv_method method = tiles ? DT_CONV_TILES : DT_CONV_PASSES;
+         method < (tiles ? DT_CONV_TILES + 1 : DT_CONV_METHODS); method++)
+        for (dt_isa isa = tiles ? DT_ISA_AMX_BF16 : DT_ISA_BASELINE; isa <= rig_last_isa(); isa++) {
             bench b = bench_open(isa, DT_ENGINE_AUTO, threads, method, l);
             if (b.conv)
                 check(b, method, l, context);
@@ -240,8 +251,11 @@ static void check_against_twin(const layer *l, method_check check) {
     layer_free(absolute);
 }
 
+/* Scaled input is no bfloat16 unless its parts are small whole numbers. */
 static void check_shape(dt_conv_shape shape, normal how, int samples) {
     layer l = layer_create(shape, how, samples);
+    if (rig_precision == DT_PRECISION_BF16 && how != AS_IT_IS)
+        move_off_kinks(&l);
     check_against_twin(&l, check_forward);
     move_off_kinks(&l);
     check_against_twin(&l, check_backward);
@@ -283,6 +297,14 @@ static void test_random_shapes(void **state) {
     }
 }
 
+/* Groups of 32 samples, and what is left. */
+static void test_many_samples(void **state) {
+    static const int counts[] = {32, 33, 47, 64, 70};
+    (void)state;
+    for (int i = 0; i < 5; i++)
+        check_shape((dt_conv_shape){4, 5, 3, 20, 3, i % 2}, (normal)(i % NORMALS), counts[i]);
+}
+
 /* One input channel, kernels larger than the image, odd extents. */
 static void test_random_shapes_of_one_channel(void **state) {
     (void)state;
@@ -311,6 +333,8 @@ static void test_memory_is_refused(void **state) {
     static const dt_conv_shape small = {14, 14, 2048, 2048, 5, true};
     (void)state;
     for (dt_conv_method method = DT_CONV_PASSES; method < DT_CONV_METHODS; method++) {
+        if (method == DT_CONV_TILES)
+            continue;
         rig r = rig_open(DT_ISA_BEST, DT_ENGINE_AUTO, 2, NULL, NULL, 1);
         dt_conv *conv;
         dt_conv_config config = {.kernels = r.kernels,
@@ -496,14 +520,32 @@ static void test_automatic_choice(void **state) {
     assert_string_equal(dt_conv_method_name(DT_CONV_WINOGRAD_LARGE), "winograd-large");
 }
 
+/* The same in bfloat16, where there are tiles. */
+#define in_bf16(test) cmocka_unit_test_setup_teardown(test, rig_use_bf16, rig_use_fp32)
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_full_width),           cmocka_unit_test(test_narrow_network),
-        cmocka_unit_test(test_random_shapes),        cmocka_unit_test(test_random_shapes_of_one_channel),
-        cmocka_unit_test(test_samples_stand_alone),  cmocka_unit_test(test_threads_do_not_matter),
-        cmocka_unit_test(test_shares_do_not_matter), cmocka_unit_test(test_nan_stays_with_its_sample),
-        cmocka_unit_test(test_automatic_choice),     cmocka_unit_test(test_tiny_shapes),
+        cmocka_unit_test(test_full_width),
+        cmocka_unit_test(test_narrow_network),
+        cmocka_unit_test(test_random_shapes),
+        cmocka_unit_test(test_random_shapes_of_one_channel),
+        cmocka_unit_test(test_samples_stand_alone),
+        cmocka_unit_test(test_threads_do_not_matter),
+        cmocka_unit_test(test_shares_do_not_matter),
+        cmocka_unit_test(test_nan_stays_with_its_sample),
+        cmocka_unit_test(test_automatic_choice),
+        cmocka_unit_test(test_tiny_shapes),
         cmocka_unit_test(test_memory_is_refused),
+        in_bf16(test_full_width),
+        in_bf16(test_narrow_network),
+        in_bf16(test_random_shapes),
+        in_bf16(test_random_shapes_of_one_channel),
+        in_bf16(test_samples_stand_alone),
+        in_bf16(test_threads_do_not_matter),
+        in_bf16(test_shares_do_not_matter),
+        in_bf16(test_nan_stays_with_its_sample),
+        in_bf16(test_tiny_shapes),
+        in_bf16(test_many_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,9 +12,9 @@ static void test_lists_are_read_and_written(void **state) {
     for (int i = 0; i < DT_METHODS_CONVOLUTIONS; i++)
         assert_int_equal(methods.of[i], DT_CONV_AUTO);
     static const char *const lists[] = {
-        "direct,winograd-large,passes,winograd,fourier",
+        "direct,winograd-large,passes,winograd,fourier", "tiles,tiles,fourier,tiles,tiles",
         "winograd-large,winograd-large,winograd-large,winograd-large,winograd-large"};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         assert_ok(dt_methods_read(lists[i], &methods));
         assert_string_equal(dt_methods_write(methods, text), lists[i]);
     }
