@@ -66,7 +66,7 @@ static geometry geometry_of(dt_conv_shape shape) {
     g.quarters = shape.pool ? 4 : 1;
     g.places = g.rows * g.columns / g.quarters;
     g.runs = parts_of(g.columns, DT_CONV_TILE_COLUMNS);
-    g.framed = g.runs * DT_CONV_TILE_COLUMNS + 2 * g.margin;
+    g.framed = larger(g.runs * DT_CONV_TILE_COLUMNS, g.width) + 2 * g.margin;
     return g;
 }
 

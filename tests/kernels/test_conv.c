@@ -297,10 +297,11 @@ static void test_random_shapes(void **state) {
     }
 }
 
-/* Groups of 32 samples, and what is left. */
+/* Groups of 32 samples, and what is left; a last column without a frame that no window reads. */
 static void test_many_samples(void **state) {
     static const int counts[] = {32, 33, 47, 64, 70};
     (void)state;
+    check_shape((dt_conv_shape){3, 9, 18, 33, 1, true}, AS_IT_IS, 5);
     for (int i = 0; i < 5; i++)
         check_shape((dt_conv_shape){4, 5, 3, 20, 3, i % 2}, (normal)(i % NORMALS), counts[i]);
 }
