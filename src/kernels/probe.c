@@ -65,7 +65,7 @@ double dt_probe_bf16_gflops(dt_kernels *kernels) {
         return measure_chains(kernels, dt_products_avx512_bf16.pair_chains,
                               4.0 * DT_FMA_CHAINS * kernels->bodies->width);
 #endif
-    (void)kernels;
+    (void)isa;
     return 0;
 }
 
