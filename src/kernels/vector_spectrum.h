@@ -257,71 +257,111 @@ DT_INLINE void spread_complex_taps(int n, int margin, const vector *tap_re, cons
     }
 }
 
-/* A filter's triple. */
-DT_INLINE void put_triple(vector *to, vector re, vector im) {
-    to[0] = re;
-    to[1] = im - re;
-    to[2] = re + im;
+/* The factor 1 / n^2 of the transforms back is the filters'. */
+DT_INLINE float filter_scale(int n) {
+    return 1.0f / (float)(n * n);
 }
 
-/* One vector's filters to [point]. The factor 1 / n^2 of the transforms back is theirs. */
-DT_INLINE void spread_filter(int n, int margin, size_t count, const float *taps, size_t tap_stride,
-                             vector *to) {
+/* The value at frequency f of a filter's rows, times its scale; of the frequencies 0 and n / 2 it is real. */
+DT_INLINE void spread_rows(int n, int margin, int f, size_t count, const float *taps, size_t tap_stride,
+                           vector *re, vector *im) {
     const int side = 2 * margin + 1;
-    vector row_re[MOST_FREQUENCIES][TAPS], row_im[MOST_FREQUENCIES][TAPS];
+    DT_UNROLL
     for (int r = 0; r < side; r++) {
-        vector tap[TAPS], re[MOST_FREQUENCIES], im[MOST_FREQUENCIES];
+        vector tap[TAPS];
+        DT_UNROLL
         for (int s = 0; s < side; s++)
-            tap[s] = load_some(taps + (size_t)(r * side + s) * tap_stride, count) * (1.0f / (float)(n * n));
-        spread_taps(n, margin, tap, re, im);
-        for (int f = 0; f <= n / 2; f++) {
-            row_re[f][r] = re[f];
-            row_im[f][r] = im[f];
-        }
-    }
-    for (int column = 0; column <= n / 2; column++) {
-        vector re[MOST_SIDE], im[MOST_SIDE], *triple = to + first_triple(n, column);
-        if (real_column(n, column)) {
-            spread_taps(n, margin, row_re[column], re, im);
-            to[first_real(column)] = re[0];
-            to[first_real(column) + 1] = re[n / 2];
-            for (int f = 1; f < n / 2; f++, triple += 3)
-                put_triple(triple, re[f], im[f]);
-        } else {
-            spread_complex_taps(n, margin, row_re[column], row_im[column], re, im);
-            for (int f = 0; f < n; f++, triple += 3)
-                put_triple(triple, re[f], im[f]);
+            tap[s] = load_some(taps + (size_t)(r * side + s) * tap_stride, count);
+        re[r] = filter_scale(n) * tap[margin];
+        im[r] = (vector){0};
+        DT_UNROLL
+        for (int l = 1; l <= margin; l++) {
+            re[r] += filter_scale(n) * cosine(n, f * l) * (tap[margin + l] + tap[margin - l]);
+            im[r] += filter_scale(n) * sine(n, f * l) * (tap[margin + l] - tap[margin - l]);
         }
     }
 }
 
-enum { MOST_POINTS = MOST_SIDE * MOST_SIDE / 2 * 3 - 2 };
+/* A filter's triple. */
+DT_INLINE void put_triple(float *to, size_t stride, vector re, vector im) {
+    store(to, re);
+    store(to + stride, im - re);
+    store(to + 2 * stride, re + im);
+}
+
+/* The two real columns of one vector's filters: four real values, then the triples. */
+DT_INLINE void spread_filter_ends(int n, int margin, size_t count, const float *taps, size_t tap_stride,
+                                  float *to, size_t stride) {
+    float *triple = to + 4 * stride;
+    for (int column = 0; column <= n / 2; column += n / 2) {
+        vector row_re[TAPS], row_im[TAPS], re[MOST_FREQUENCIES], im[MOST_FREQUENCIES];
+        spread_rows(n, margin, column, count, taps, tap_stride, row_re, row_im);
+        spread_taps(n, margin, row_re, re, im);
+        store(to + first_real(column) * stride, re[0]);
+        store(to + (first_real(column) + 1) * stride, re[n / 2]);
+        DT_UNROLL
+        for (int f = 1; f < n / 2; f++, triple += 3 * stride)
+            put_triple(triple, stride, re[f], im[f]);
+    }
+}
+
+DT_INLINE void spread_filter_column(int n, int margin, int column, size_t count, const float *taps,
+                                    size_t tap_stride, float *to, size_t stride) {
+    vector row_re[TAPS], row_im[TAPS], re[MOST_SIDE], im[MOST_SIDE];
+    spread_rows(n, margin, column, count, taps, tap_stride, row_re, row_im);
+    spread_complex_taps(n, margin, row_re, row_im, re, im);
+    DT_UNROLL_STRIP
+    for (int f = 0; f < n; f++, to += 3 * stride)
+        put_triple(to, stride, re[f], im[f]);
+}
+
+/* A portion of one vector's filters to [point]. */
+DT_INLINE void spread_filter(int n, int margin, int portion, size_t count, const float *taps,
+                             size_t tap_stride, float *to, size_t stride) {
+    if (portion == 0)
+        spread_filter_ends(n, margin, count, taps, tap_stride, to, stride);
+    else
+        spread_filter_column(n, margin, portion, count, taps, tap_stride, to, stride);
+}
+
+#ifndef DT_BF16
+
+DT_INLINE void store_filter(int n, int margin, int portion, size_t rows, size_t count, const float *taps,
+                            size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
+    (void)rows;
+    (void)row_stride;
+    spread_filter(n, margin, portion, count, taps, tap_stride, to, point_stride);
+}
+
+#else
 
 /* PAIR rows of one vector, of which the last may not exist. */
-DT_INLINE void store_filter(int n, int margin, size_t rows, size_t count, const float *taps,
+DT_INLINE void store_filter(int n, int margin, int portion, size_t rows, size_t count, const float *taps,
                             size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
-    vector row[PAIR][MOST_POINTS];
-    const int points = n * n / 2 * 3 - 2;
+    float row[PAIR][3 * MOST_SIDE * DT_WIDTH];
+    const int points = portion == 0 ? 3 * n - 2 : 3 * n;
     for (size_t i = 0; i < PAIR; i++)
         if (i < rows)
-            spread_filter(n, margin, count, taps + i * row_stride, tap_stride, row[i]);
+            spread_filter(n, margin, portion, count, taps + i * row_stride, tap_stride, row[i], DT_WIDTH);
         else
             memset(row[i], 0, sizeof row[i]);
     for (int point = 0; point < points; point++, to += point_stride)
-        store(to, PAIRED(row, point));
+        store(to, pair_up(load(row[0] + point * DT_WIDTH), load(row[1] + point * DT_WIDTH)));
 }
 
-DT_INLINE void fourier_filter(int n, int margin, size_t rows, int channels, const float *taps,
+#endif
+
+DT_INLINE void fourier_filter(int n, int margin, int portion, size_t rows, int channels, const float *taps,
                               size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
     for (size_t row = 0; row < rows; row += PAIR, taps += PAIR * row_stride, to += BLOCK)
         for (int v = 0; v < 2; v++) {
             size_t count = channels_from(channels, v);
             if (count >= DT_WIDTH)
-                store_filter(n, margin, rows - row, DT_WIDTH, taps + v * DT_WIDTH, tap_stride, row_stride,
-                             to + v * DT_WIDTH, point_stride);
+                store_filter(n, margin, portion, rows - row, DT_WIDTH, taps + v * DT_WIDTH, tap_stride,
+                             row_stride, to + v * DT_WIDTH, point_stride);
             else
-                store_filter(n, margin, rows - row, count, taps + v * DT_WIDTH, tap_stride, row_stride,
-                             to + v * DT_WIDTH, point_stride);
+                store_filter(n, margin, portion, rows - row, count, taps + v * DT_WIDTH, tap_stride,
+                             row_stride, to + v * DT_WIDTH, point_stride);
         }
 }
 

@@ -655,10 +655,10 @@ DT_INLINE void filter_rows(dt_winograd_family family, size_t rows, int channels,
 
 #endif
 
-static void filter(const dt_winograd_grid *grid, size_t rows, int channels, const float *taps,
+static void filter(const dt_winograd_grid *grid, int portion, size_t rows, int channels, const float *taps,
                    size_t tap_stride, size_t row_stride, float *to, size_t point_stride) {
     if (dt_winograd_is_fourier(grid->family))
-        FOR_MARGIN(grid->family, fourier_filter, rows, channels, taps, tap_stride, row_stride, to,
+        FOR_MARGIN(grid->family, fourier_filter, portion, rows, channels, taps, tap_stride, row_stride, to,
                    point_stride)
     else
         FOR_FAMILY(grid->family, filter_rows, rows, channels, taps, tap_stride, row_stride, to, point_stride)

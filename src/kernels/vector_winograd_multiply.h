@@ -103,7 +103,7 @@ DT_INLINE void multiply_rows(size_t rows, size_t depth, size_t run, stretches a,
 
 /* The rows of the next round come into the cache meanwhile. */
 static void multiply_tiles(size_t rows, size_t depth, size_t chain, const float *a, size_t a_block,
-                           const float *b, const float *next, float *c) {
+                           const float *b, const float *next, bool resume, float *c) {
     while (rows > 0) {
         size_t now = rows_at_once(rows);
         const float *soon = now == rows ? next : a + now * OPERANDS;
@@ -114,7 +114,7 @@ static void multiply_tiles(size_t rows, size_t depth, size_t chain, const float 
                           (stretches){a + block + place, 1, a_block}, OPERANDS,
                           (stretches){b + k / PAIR * BLOCK, BLOCK, (size_t)OPERANDS * BLOCK},
                           (stretches){soon + block + place * DT_MULTIPLY_ROWS, DT_MULTIPLY_ROWS, a_block},
-                          k > 0 ? TO_C : FROM_ZERO, c);
+                          resume || k > 0 ? TO_C : FROM_ZERO, c);
         }
         rows -= now;
         a += now * OPERANDS;

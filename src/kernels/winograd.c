@@ -20,9 +20,10 @@
  * enlarges it far less than F(4, 5), which is left to the backward pass. With these chains the forward errors
  * are at or below those of an implicit GEMM with chains over the whole depth (docs/performance.md). */
 enum {
-    CHAIN_3 = 64,     /* steps of the depth in one chain of multiply-adds, forward, for kernels of 3 */
-    CHAIN_5 = 8,      /* and of 5 */
-    GROUP_TILES = 32, /* of a group: with 32 channels 4 KB for each point */
+    CHAIN_3 = 64,         /* steps of the depth in one chain of multiply-adds, forward, for kernels of 3 */
+    CHAIN_5 = 8,          /* and of 5 */
+    CHAIN_SPECTRUM = 128, /* of spectra, in both directions */
+    GROUP_TILES = 32,     /* of a group: with 32 channels 4 KB for each point */
     PRODUCT_BYTES = 320 << 10,        /* of a task at a time, beside filters in the second-level cache */
     FILTER_BYTES = 4 << 20,           /* filters up to here are transformed once a call for all tasks */
     SPECTRUM_PRODUCT_BYTES = 2 << 20, /* the same of spectra, whose filters are in no case as near */
@@ -55,7 +56,8 @@ typedef struct direction {
     layout from;
     size_t chain;                        /* steps of the depth that go into one sum */
     size_t channels, blocks;             /* of the result */
-    size_t filter_point;                 /* floats of a point's filters of one block */
+    size_t piece;                        /* steps of the depth whose filters are transformed at a time */
+    size_t filter_point;                 /* floats of a point's filters of one block, of a piece */
     bool shared_filters;                 /* transformed once for all tasks */
     int chunk;                           /* leaves that are transformed at a time */
     size_t parts;                        /* tasks of one block */
@@ -151,6 +153,10 @@ static cut cut_of(dt_winograd_family family, dt_conv_shape shape) {
     return c;
 }
 
+static size_t portion_points(const cut *c, int portion) {
+    return dt_winograd_portion(c->grid.family, portion + 1) - dt_winograd_portion(c->grid.family, portion);
+}
+
 /* Floats that the operands of one block of channels take. */
 static size_t operand_floats(const dt_winograd *w) {
     return (size_t)(w->bodies->block / w->bodies->pair);
@@ -172,13 +178,16 @@ static layout layout_of(const dt_winograd *w, const cut *c, int channels) {
 
 static direction direction_of(const dt_winograd *w, cut c, int threads, bool back, int from, int to) {
     direction d = {.cut = c, .from = layout_of(w, &c, from), .channels = (size_t)to};
-    size_t block = (size_t)w->bodies->block, wanted = (size_t)(threads * TASKS_PER_THREAD);
+    bool spectra = dt_winograd_is_fourier(c.grid.family);
+    size_t block = (size_t)w->bodies->block;
+    size_t wanted = (size_t)(spectra && back ? threads : threads * TASKS_PER_THREAD);
     size_t leaf_bytes = d.from.group * (size_t)c.groups_of_leaf * sizeof(float);
     d.blocks = parts_of((size_t)to, block);
     d.filter_point = filter_floats(w, d.from.channels) + block;
-    d.shared_filters =
-        d.blocks < wanted || c.points * d.filter_point * d.blocks * sizeof(float) <= FILTER_BYTES;
-    bool spectra = dt_winograd_is_fourier(c.grid.family);
+    d.shared_filters = d.blocks < wanted ||
+                       (!spectra && c.points * d.filter_point * d.blocks * sizeof(float) <= FILTER_BYTES);
+    d.piece = spectra && !d.shared_filters && w->bodies->pair == 1 ? CHAIN_SPECTRUM : d.from.channels;
+    d.filter_point = filter_floats(w, d.piece) + block;
     d.chunk = (int)larger(1, (d.shared_filters ? SMALL_CHUNK_BYTES : CHUNK_BYTES) / leaf_bytes);
     if (spectra)
         d.chunk = (int)larger(1, (back ? SPECTRUM_BACK_CHUNK_BYTES : SPECTRUM_CHUNK_BYTES) / leaf_bytes);
@@ -215,10 +224,12 @@ static dt_winograd plan_of(const dt_conv_config *config) {
     w.taps = (size_t)(shape.kernel * shape.kernel);
     w.forward = direction_of(&w, cut_of(there, shape), threads, false, shape.in_channels, shape.out_channels);
     w.backward = direction_of(&w, cut_of(back, shape), threads, true, shape.out_channels, shape.in_channels);
-    w.forward.chain = spectra || shape.kernel == 3 ? CHAIN_3 : CHAIN_5;
+    w.forward.chain = shape.kernel == 3 ? CHAIN_3 : CHAIN_5;
     if (large || bf16)
         w.forward.chain = w.forward.from.channels;
     w.backward.chain = w.backward.from.channels;
+    if (spectra && !bf16)
+        w.forward.chain = w.backward.chain = CHAIN_SPECTRUM;
     w.apart = there != back;
     w.input = layout_of(&w, &w.backward.cut, shape.in_channels);
     w.strip = strip_of(&w, threads);
@@ -321,11 +332,20 @@ typedef struct product_pieces {
     float *filters, *taps, *products;
 } product_pieces;
 
+static size_t most_portion_points(const cut *c) {
+    size_t most = 0;
+    for (int portion = 0; portion < dt_winograd_portions(c->grid.family); portion++)
+        most = larger(most, portion_points(c, portion));
+    return most;
+}
+
 static product_pieces take_product(dt_arena *arena, const dt_winograd *w, const direction *d) {
     size_t block = (size_t)w->bodies->block;
     product_pieces pieces;
-    pieces.filters = dt_arena_take_floats(arena, d->shared_filters ? 0 : d->cut.points * d->filter_point);
-    pieces.taps = dt_arena_take_floats(arena, w->taps * block * block);
+    size_t rows = d->shared_filters ? FILTER_ROWS : d->from.channels;
+    pieces.filters =
+        dt_arena_take_floats(arena, d->shared_filters ? 0 : most_portion_points(&d->cut) * d->filter_point);
+    pieces.taps = dt_arena_take_floats(arena, parts_of(rows, block) * w->taps * block * block);
     pieces.products = dt_arena_take_floats(arena, (size_t)d->together * d->product_group);
     return pieces;
 }
@@ -462,32 +482,42 @@ static void fetch_filters(const float *from, size_t rows, size_t stride, size_t 
             __builtin_prefetch(from + row * stride + i);
 }
 
-/* Rows [first, first + rows) of a block's filters, as the layer has them or with in and out exchanged. */
-static void transform_filters(const winograd_call *call, size_t block, size_t first, size_t rows, float *taps,
-                              float *to) {
+/* Rows [first, first + rows) of a block's filters with in and out exchanged, [block of
+ * rows][tap][row][block]. */
+static void exchange_channels(const winograd_call *call, size_t block, size_t first, size_t rows,
+                              float *taps) {
+    const dt_winograd *w = call->w;
+    size_t floats = (size_t)w->bodies->block, column = block * floats;
+    size_t in = (size_t)call->shape.in_channels, out = (size_t)call->shape.out_channels;
+    size_t channels = smaller(floats, call->d->channels - column);
+    for (size_t end = first + rows; first < end; first += floats)
+        for (size_t tap = 0; tap < w->taps; tap++, taps += floats * floats) {
+            const float *from = call->weights + (tap * in + column) * out + first;
+            const float *next =
+                tap + 1 < w->taps ? from + in * out : call->weights + column * out + first + floats;
+            fetch_filters(next, channels, out, floats);
+            call->kernels->bodies->products.pack_transposed(smaller(floats, end - first), floats, channels,
+                                                            from, out, taps);
+        }
+}
+
+/* Rows [first, first + rows) of a block's filters to the points of a portion; taps: what exchange_channels
+ * made of them, for the way back. */
+static void transform_filters(const winograd_call *call, size_t block, int portion, size_t first, size_t rows,
+                              const float *taps, float *to) {
     const dt_winograd *w = call->w;
     const direction *d = call->d;
     size_t floats = (size_t)w->bodies->block, column = block * floats;
     size_t in = (size_t)call->shape.in_channels, out = (size_t)call->shape.out_channels;
     int channels = (int)smaller(floats, d->channels - column);
     if (d == &w->forward) {
-        w->bodies->filter(&d->cut.grid, rows, channels, call->weights + first * out + column, in * out, out,
-                          to + filter_floats(w, first), d->filter_point);
+        w->bodies->filter(&d->cut.grid, portion, rows, channels, call->weights + first * out + column,
+                          in * out, out, to, d->filter_point);
         return;
     }
-    for (size_t end = first + rows; first < end; first += floats) {
-        size_t count = smaller(floats, end - first);
-        for (size_t tap = 0; tap < w->taps; tap++) {
-            const float *from = call->weights + (tap * in + column) * out + first;
-            const float *next =
-                tap + 1 < w->taps ? from + in * out : call->weights + column * out + first + floats;
-            fetch_filters(next, (size_t)channels, out, floats);
-            call->kernels->bodies->products.pack_transposed(count, floats, (size_t)channels, from, out,
-                                                            taps + tap * floats * floats);
-        }
-        w->bodies->filter(&d->cut.grid, count, channels, taps, floats * floats, floats,
-                          to + filter_floats(w, first), d->filter_point);
-    }
+    for (size_t done = 0; done < rows; done += floats, taps += w->taps * floats * floats)
+        w->bodies->filter(&d->cut.grid, portion, smaller(floats, rows - done), channels, taps,
+                          floats * floats, floats, to + filter_floats(w, done), d->filter_point);
 }
 
 static void transform_shared_filters(void *context, int task, int worker) {
@@ -495,10 +525,16 @@ static void transform_shared_filters(void *context, int task, int worker) {
     const direction *d = call->d;
     size_t tasks = parts_of(d->from.channels, FILTER_ROWS);
     size_t block = (size_t)task / tasks, first = (size_t)task % tasks * FILTER_ROWS;
+    size_t rows = smaller(FILTER_ROWS, d->from.channels - first);
     dt_arena arena = {.base = (char *)dt_worker_scratch(call->kernels, worker)};
     product_pieces pieces = take_product(&arena, call->w, d);
-    transform_filters(call, block, first, smaller(FILTER_ROWS, d->from.channels - first), pieces.taps,
-                      call->shared.filters + block * d->cut.points * d->filter_point);
+    float *to =
+        call->shared.filters + block * d->cut.points * d->filter_point + filter_floats(call->w, first);
+    if (d == &call->w->backward)
+        exchange_channels(call, block, first, rows, pieces.taps);
+    for (int portion = 0; portion < dt_winograd_portions(d->cut.grid.family); portion++)
+        transform_filters(call, block, portion, first, rows, pieces.taps,
+                          to + dt_winograd_portion(d->cut.grid.family, portion) * d->filter_point);
 }
 
 /* What stands at a point for group `group` of the chunk: the first of its tiles, and their number. */
@@ -519,22 +555,31 @@ static const float *values_at(const winograd_call *call, size_t point, int group
            tiles_at(call, point, group).first * operand_floats(call->w);
 }
 
-/* All points' products of a few groups. */
-static void multiply_groups(const winograd_call *call, int first, int groups, const float *filters,
-                            float *products) {
+/* Groups of the chunk whose products a task makes at a time. */
+typedef struct batch {
+    int first, groups;
+    bool begins; /* no other of the task came before */
+} batch;
+
+/* A batch's products with the filters of one piece at the points of a portion: a piece of the depth at one
+ * point serves all groups from the first-level cache. */
+static void multiply_portion(const winograd_call *call, batch of, int portion, size_t step,
+                             const float *filters, float *products) {
     const direction *d = call->d;
-    size_t floats = (size_t)call->w->bodies->block;
-    for (size_t point = 0; point < d->cut.points; point++)
-        for (int group = 0; group < groups; group++) {
-            bool last = group + 1 == groups;
-            size_t next_point = smaller(point + last, d->cut.points - 1);
-            tiles valid = tiles_at(call, point, first + group);
-            call->w->bodies->multiply_tiles(valid.count, d->from.channels, d->chain,
-                                            values_at(call, point, first + group), d->from.block,
-                                            filters + point * d->filter_point,
-                                            values_at(call, next_point, first + (last ? 0 : group + 1)),
-                                            products + (size_t)group * d->product_group +
-                                                point * d->product_point + valid.first * floats);
+    size_t floats = (size_t)call->w->bodies->block, skipped = step / floats * d->from.block;
+    size_t end = dt_winograd_portion(d->cut.grid.family, portion + 1);
+    for (size_t point = dt_winograd_portion(d->cut.grid.family, portion); point < end;
+         point++, filters += d->filter_point)
+        for (int group = 0; group < of.groups; group++) {
+            bool last = group + 1 == of.groups;
+            size_t next_point = smaller(point + last, end - 1);
+            tiles valid = tiles_at(call, point, of.first + group);
+            call->w->bodies->multiply_tiles(
+                valid.count, smaller(d->piece, d->from.channels - step), d->chain,
+                values_at(call, point, of.first + group) + skipped, d->from.block, filters,
+                values_at(call, next_point, of.first + (last ? 0 : group + 1)) + skipped, step > 0,
+                products + (size_t)group * d->product_group + point * d->product_point +
+                    valid.first * floats);
         }
 }
 
@@ -560,6 +605,25 @@ static void finish_group(const winograd_call *call, int group, size_t block, flo
     }
 }
 
+/* All points' products of a batch. A portion's filters of a piece of the depth are transformed when they are
+ * needed: they stay in the second-level cache, which all of a block's filters would pass through. */
+static void multiply_batch(const winograd_call *call, size_t block, batch of, const product_pieces *pieces) {
+    const dt_winograd *w = call->w;
+    const direction *d = call->d;
+    size_t piece_taps = w->taps * (size_t)w->bodies->block;
+    int portions = dt_winograd_portions(d->cut.grid.family);
+    for (int portion = 0; portion < portions; portion++)
+        for (size_t step = 0; step < d->from.channels; step += d->piece) {
+            const float *filters = pieces->filters;
+            if (d->shared_filters)
+                filters += dt_winograd_portion(d->cut.grid.family, portion) * d->filter_point;
+            else if (of.begins || portions > 1)
+                transform_filters(call, block, portion, step, smaller(d->piece, d->from.channels - step),
+                                  pieces->taps + step * piece_taps, pieces->filters);
+            multiply_portion(call, of, portion, step, filters, pieces->products);
+        }
+}
+
 /* A block of the result, for a part of the chunk's groups. */
 static void multiply_block(void *context, int task, int worker) {
     const winograd_call *call = context;
@@ -571,15 +635,15 @@ static void multiply_block(void *context, int task, int worker) {
     long group, end;
     if (d->shared_filters)
         pieces.filters = call->shared.filters + block * d->cut.points * d->filter_point;
-    else
-        transform_filters(call, block, 0, d->from.channels, pieces.taps, pieces.filters);
+    else if (d == &w->backward)
+        exchange_channels(call, block, 0, d->from.channels, pieces.taps);
     dt_team_split(chunk_groups(call, &d->cut), d->together, (int)((size_t)task % d->parts), (int)d->parts,
                   &group, &end);
-    for (; group < end; group += d->together) {
-        int groups = fewer(d->together, (int)(end - group));
-        multiply_groups(call, (int)group, groups, pieces.filters, pieces.products);
-        for (int i = 0; i < groups; i++)
-            finish_group(call, (int)group + i, block, pieces.products + (size_t)i * d->product_group);
+    for (long begin = group; group < end; group += d->together) {
+        batch of = {(int)group, fewer(d->together, (int)(end - group)), group == begin};
+        multiply_batch(call, block, of, &pieces);
+        for (int i = 0; i < of.groups; i++)
+            finish_group(call, of.first + i, block, pieces.products + (size_t)i * d->product_group);
     }
 }
 

@@ -62,6 +62,20 @@ static inline int dt_winograd_tile_points(dt_winograd_family family) {
     return dt_winograd_is_fourier(family) ? points * points / 2 * 3 - 2 : points * points;
 }
 
+/* Points whose filters are transformed together: all, or of a spectrum its two real columns, which come
+ * first, and then column after column. */
+static inline int dt_winograd_portions(dt_winograd_family family) {
+    return dt_winograd_is_fourier(family) ? dt_winograd_points(family) / 2 : 1;
+}
+
+/* The first point of a portion; that of the portion behind the last is their number. */
+static inline size_t dt_winograd_portion(dt_winograd_family family, int portion) {
+    int points = dt_winograd_points(family);
+    if (!dt_winograd_is_fourier(family))
+        return (size_t)(portion * dt_winograd_tile_points(family));
+    return (size_t)(portion == 0 ? 0 : 3 * points * portion - 2);
+}
+
 /* Whether there are tiles with one output less, without point DROP. */
 static inline bool dt_winograd_nests(dt_winograd_family family) {
     return family == DT_WINOGRAD_4_3 || family == DT_WINOGRAD_4_5;
@@ -104,12 +118,12 @@ typedef struct dt_winograd_bodies {
     int block; /* channels of a block */
     int pair;  /* operands that take the place of a float: 1 or 2 */
 
-    /* c [rows][block] = a b. For each element of c chains over `chain` steps of the depth, a multiple or a
-     * divisor of the block and even, are added in their order. a has rows of blocks: operand (row, k) is
-     * number row * block + k % block behind a + k / block * a_block. b [depth][block]. next: the a of the
-     * next call. */
+    /* c [rows][block] = a b, or with resume c += a b. For each element of c chains over `chain` steps of the
+     * depth, a multiple or a divisor of the block and even, are added in their order. a has rows of blocks:
+     * operand (row, k) is number row * block + k % block behind a + k / block * a_block. b [depth][block].
+     * next: the a of the next call. */
     void (*multiply_tiles)(size_t rows, size_t depth, size_t chain, const float *a, size_t a_block,
-                           const float *b, const float *next, float *c);
+                           const float *b, const float *next, bool resume, float *c);
 
     /* c [rows][block] = a^T b, or with resume c += a^T b. Of a and b [depth][block] stretches of `run` rows,
      * which divide the depth, stand a_run and b_run floats apart. Pairs are made of rows of a stretch.
@@ -133,10 +147,11 @@ typedef struct dt_winograd_bodies {
     /* The points to the gradient of the input, tiles added where they overlap. */
     void (*input_gradient)(const dt_winograd_grid *, dt_winograd_pixels, dt_winograd_place from, float *dx);
 
-    /* `rows` filters of a block to the points: tap t of row i at taps + t * tap_stride + i * row_stride, its
-     * point p to operand i * block behind `to` + p * point_stride. Channels that do not exist are zeros. */
-    void (*filter)(const dt_winograd_grid *, size_t rows, int channels, const float *taps, size_t tap_stride,
-                   size_t row_stride, float *to, size_t point_stride);
+    /* `rows` filters of a block to the points of a portion: tap t of row i at taps + t * tap_stride + i *
+     * row_stride, the portion's point p to operand i * block behind `to` + p * point_stride. Channels that do
+     * not exist are zeros. */
+    void (*filter)(const dt_winograd_grid *, int portion, size_t rows, int channels, const float *taps,
+                   size_t tap_stride, size_t row_stride, float *to, size_t point_stride);
 
     /* A leaf's sum at the points [point][rows][block] to the gradient of `rows` filters of a block, which is
      * pushed on a stack of such gradients [tap][block][block] whose free slot is `slot`: the last `merges`

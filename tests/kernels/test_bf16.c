@@ -208,7 +208,7 @@ static void check_multiply_tiles(const dt_winograd_bodies *w, size_t rows, size_
     for (size_t row = 0; row < rows; row++)
         for (size_t k = 0; k < steps; k++)
             a[k * rows + row] = values[k / floats * a_block + row * floats + k % floats];
-    w->multiply_tiles(rows, channels, channels, values, a_block, filters, values, c);
+    w->multiply_tiles(rows, channels, channels, values, a_block, filters, values, false, c);
     rig_check_output(c, rows * block);
     float *expected = defined_product(steps, rows, block, a, filters, NULL);
     rig_check_same_bits("multiply_tiles", c, expected, rows * block);
