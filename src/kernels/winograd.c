@@ -26,7 +26,7 @@ enum {
     GROUP_TILES = 32,     /* of a group: with 32 channels 4 KB for each point */
     PRODUCT_BYTES = 320 << 10,        /* of a task at a time, beside filters in the second-level cache */
     FILTER_BYTES = 4 << 20,           /* filters up to here are transformed once a call for all tasks */
-    SPECTRUM_PRODUCT_BYTES = 2 << 20, /* the same of spectra, whose filters are in no case as near */
+    SPECTRUM_PRODUCT_BYTES = 4 << 20, /* the same of spectra, whose filters are in no case as near */
     CHUNK_BYTES = 16 << 20,           /* of a tensor at the points: stays in the third-level cache */
     SMALL_CHUNK_BYTES = 6 << 20,     /* the same where filters need not be transformed again for each chunk */
     SPECTRUM_CHUNK_BYTES = 40 << 20, /* of spectra, forward: their filters are large, and each chunk */
@@ -537,50 +537,45 @@ static void transform_shared_filters(void *context, int task, int worker) {
                           to + dt_winograd_portion(d->cut.grid.family, portion) * d->filter_point);
 }
 
-/* What stands at a point for group `group` of the chunk: the first of its tiles, and their number. */
-typedef struct tiles {
-    size_t first, count;
-} tiles;
-
-static tiles tiles_at(const winograd_call *call, size_t point, int group) {
-    const cut *c = &call->d->cut;
-    range valid = positions_with(&c->grid, (int)point);
-    size_t n = (size_t)group_samples(call, c, group);
-    return (tiles){valid.first * n, valid.count * n};
-}
-
-static const float *values_at(const winograd_call *call, size_t point, int group) {
-    const layout *l = &call->d->from;
-    return call->points + (size_t)group * l->group + point * l->point +
-           tiles_at(call, point, group).first * operand_floats(call->w);
-}
-
 /* Groups of the chunk whose products a task makes at a time. */
 typedef struct batch {
     int first, groups;
     bool begins; /* no other of the task came before */
 } batch;
 
-/* A batch's products with the filters of one piece at the points of a portion: a piece of the depth at one
- * point serves all groups from the first-level cache. */
+/* The products of a batch at one point with the filters of one piece, which serve all groups from the
+ * first-level cache. next: the batch's values that are multiplied then. */
+static void multiply_point(const winograd_call *call, batch of, size_t point, size_t steps,
+                           const float *values, const float *next, const float *filters, bool resume,
+                           float *products) {
+    const direction *d = call->d;
+    range valid = positions_with(&d->cut.grid, (int)point);
+    for (int group = 0; group < of.groups; group++, products += d->product_group) {
+        size_t n = (size_t)group_samples(call, &d->cut, of.first + group), first = valid.first * n;
+        const float *now = values + first * operand_floats(call->w);
+        values += d->from.group;
+        call->w->bodies->multiply_tiles(valid.count * n, steps, d->chain, now, d->from.block, filters,
+                                        group + 1 < of.groups ? values : next, resume,
+                                        products + first * (size_t)call->w->bodies->block);
+    }
+}
+
 static void multiply_portion(const winograd_call *call, batch of, int portion, size_t step,
                              const float *filters, float *products) {
     const direction *d = call->d;
-    size_t floats = (size_t)call->w->bodies->block, skipped = step / floats * d->from.block;
+    size_t point = dt_winograd_portion(d->cut.grid.family, portion);
     size_t end = dt_winograd_portion(d->cut.grid.family, portion + 1);
-    for (size_t point = dt_winograd_portion(d->cut.grid.family, portion); point < end;
-         point++, filters += d->filter_point)
-        for (int group = 0; group < of.groups; group++) {
-            bool last = group + 1 == of.groups;
-            size_t next_point = smaller(point + last, end - 1);
-            tiles valid = tiles_at(call, point, of.first + group);
-            call->w->bodies->multiply_tiles(
-                valid.count, smaller(d->piece, d->from.channels - step), d->chain,
-                values_at(call, point, of.first + group) + skipped, d->from.block, filters,
-                values_at(call, next_point, of.first + (last ? 0 : group + 1)) + skipped, step > 0,
-                products + (size_t)group * d->product_group + point * d->product_point +
-                    valid.first * floats);
-        }
+    const float *values = call->points + (size_t)of.first * d->from.group + point * d->from.point +
+                          step / (size_t)call->w->bodies->block * d->from.block;
+    products += point * d->product_point;
+    for (; point < end; point++) {
+        const float *next = point + 1 < end ? values + d->from.point : values;
+        multiply_point(call, of, point, smaller(d->piece, d->from.channels - step), values, next, filters,
+                       step > 0, products);
+        values = next;
+        filters += d->filter_point;
+        products += d->product_point;
+    }
 }
 
 static void finish_group(const winograd_call *call, int group, size_t block, float *products) {
