@@ -3,7 +3,8 @@
  *
  * Forward transforms a chunk of the batch, which is kept for the way back. Then a task owns a block of output
  * channels: it transforms the filters of the block and, group by group, multiplies at all points and
- * transforms the products to the output, so that filters and products stay in the cache. Backward does the
+ * transforms the products to the output, so that filters and products stay in the cache. Of spectra it takes
+ * a portion of the points at a time, and of its filters a piece of the depth. Backward does the
  * same with the gradient of the output, in the other direction, and multiplies the two transformed tensors,
  * leaf by leaf, for the gradient of the filters. That is transformed back before leaves are added, since
  * others add roots of their own to ours, and these are gradients of filters. */
@@ -26,7 +27,7 @@ enum {
     GROUP_TILES = 32,     /* of a group: with 32 channels 4 KB for each point */
     PRODUCT_BYTES = 320 << 10,        /* of a task at a time, beside filters in the second-level cache */
     FILTER_BYTES = 4 << 20,           /* filters up to here are transformed once a call for all tasks */
-    SPECTRUM_PRODUCT_BYTES = 4 << 20, /* the same of spectra, whose filters are in no case as near */
+    SPECTRUM_PRODUCT_BYTES = 4 << 20, /* of spectra: their filters are transformed again for each batch */
     CHUNK_BYTES = 16 << 20,           /* of a tensor at the points: stays in the third-level cache */
     SMALL_CHUNK_BYTES = 6 << 20,     /* the same where filters need not be transformed again for each chunk */
     SPECTRUM_CHUNK_BYTES = 40 << 20, /* of spectra, forward: their filters are large, and each chunk */
