@@ -38,7 +38,9 @@ static void take_report(dt_run *run) {
 void dt_checkpointing_finish(dt_run *run) {
     if (!run->saver)
         return;
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, run->position.step);
     dt_saver_wait(run->saver);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COLLECT, run->position.step);
     take_report(run);
 }
 
@@ -77,12 +79,36 @@ dt_votes dt_checkpointing_vote(dt_run *run) {
     return votes;
 }
 
+/* Rank 0: hands the image to the saver, in a folder that somebody may have removed. */
+static void start_save(dt_run *run, bool best, double held_up) {
+    const dt_options *options = run->session.options;
+    char *settings = dt_settings_text(&run->session), *history = dt_history_text(run->history);
+    (void)dt_metrics_make_folder(options->out);
+    dt_saver_start(run->saver, &run->position, settings, history, best, held_up);
+}
+
+/* Where rank 0 has no earlier save under way. `since`: when training stopped for it. */
+static void save_at_once(dt_run *run, bool best, double since) {
+    dt_checkpoint_position *at = &run->position;
+    dt_strategy_image image = {0};
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COLLECT, at->step);
+    if (run->saver) {
+        dt_checkpointing_finish(run);
+        image = dt_saver_image(run->saver);
+    }
+    dt_strategy_collect(run->strategy, image);
+    run->saved = (dt_run_saved){at->step, at->epoch, at->batch, dt_timer_now()};
+    if (run->saver)
+        start_save(run, best, run->saved.moment - since);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step);
+}
+
 dt_status dt_checkpointing_obey(dt_run *run, dt_votes votes) {
     run->stopping = run->stopping || votes.stop > 0;
     if (votes.trouble)
         return dt_comm_agree(run->session.comm, run->trouble);
     if (votes.save && !run->stopping)
-        dt_checkpointing_save(run, false);
+        save_at_once(run, false, dt_timer_now());
     return dt_ok();
 }
 
@@ -101,28 +127,23 @@ static bool is_saved(const dt_run *run) {
     return run->saved.step == at->step && run->saved.epoch == at->epoch && run->saved.batch == at->batch;
 }
 
-/* Rank 0: hands the image to the saver, in a folder that somebody may have removed. */
-static void start_save(dt_run *run, bool best, double held_up) {
-    const dt_options *options = run->session.options;
-    char *settings = dt_settings_text(&run->session), *history = dt_history_text(run->history);
-    (void)dt_metrics_make_folder(options->out);
-    dt_saver_start(run->saver, &run->position, settings, history, best, held_up);
+/* The disk may take its time, on rank 0; the others must know that it is that which they wait for. Where
+ * nothing is being written, whoever is waited for is lost. */
+static void await_disk(dt_run *run) {
+    int64_t busy = run->saver && dt_saver_is_busy(run->saver);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COLLECT, run->position.step);
+    dt_comm_sum_i64(run->session.comm, &busy, 1);
+    if (busy == 0)
+        return;
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, run->position.step);
+    dt_checkpointing_finish(run);
+    dt_comm_barrier(run->session.comm);
 }
 
 void dt_checkpointing_save(dt_run *run, bool best) {
     double start = dt_timer_now();
-    dt_checkpoint_position *at = &run->position;
-    dt_strategy_image image = {0};
-    dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, at->step);
-    if (run->saver) {
-        dt_checkpointing_finish(run);
-        image = dt_saver_image(run->saver);
-    }
-    dt_strategy_collect(run->strategy, image);
-    run->saved = (dt_run_saved){at->step, at->epoch, at->batch, dt_timer_now()};
-    if (run->saver)
-        start_save(run, best, run->saved.moment - start);
-    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step);
+    await_disk(run);
+    save_at_once(run, best, start);
 }
 
 void dt_checkpointing_end_epoch(dt_run *run, bool best) {

@@ -200,6 +200,7 @@ dt_status dt_resume_clear_folder(const dt_run *run, const dt_resume *resume) {
 static dt_status read_last(dt_run *run, dt_resume *resume) {
     dt_checkpoint checkpoint = {0};
     dt_checkpointing_finish(run);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, run->position.step);
     run->trouble = dt_ok();
     dt_status status = load(run, run->session.options->out, &checkpoint, resume);
     if (!dt_failed(&status) && !resume->found)
@@ -211,6 +212,7 @@ static dt_status read_last(dt_run *run, dt_resume *resume) {
         run->position = checkpoint.position;
     }
     free_texts(&checkpoint);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_GRADIENTS, run->position.step);
     return status;
 }
 

@@ -169,7 +169,6 @@ static dt_status pass(dt_run *run, dt_totals *totals, dt_votes *votes) {
     dt_strategy_finish(run->strategy);
     moment = dt_phases_add(&run->phases, DT_PHASE_GRADIENTS, moment);
     dt_status status = check_finite(run, mine, *totals);
-    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step + 1);
     dt_phases_add(&run->phases, DT_PHASE_OPTIMIZER, moment);
     return status;
 }
@@ -177,7 +176,9 @@ static dt_status pass(dt_run *run, dt_totals *totals, dt_votes *votes) {
 static void advance(dt_run *run, dt_totals totals) {
     dt_checkpoint_position *at = &run->position;
     double moment = dt_timer_now();
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_UPDATE, at->step + 1);
     dt_strategy_update(run->strategy, ++at->step);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, at->step);
     dt_phases_add(&run->phases, DT_PHASE_OPTIMIZER, moment);
     at->batch++;
     at->train_loss += totals.loss;
@@ -189,6 +190,14 @@ static dt_totals epoch_totals(const dt_checkpoint_position *at) {
     return (dt_totals){at->train_loss, at->train_correct, at->train_samples, 0};
 }
 
+/* Copies of weights and Adam's moments, compared among the ranks. */
+static dt_status check_replicas(dt_run *run) {
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_GRADIENTS, run->position.step);
+    dt_status status = dt_strategy_check_replicas(run->strategy, run->position.step);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_COMPUTE, run->position.step);
+    return status;
+}
+
 static dt_status run_step(dt_run *run) {
     dt_totals totals;
     dt_votes votes = dt_checkpointing_vote(run);
@@ -198,7 +207,7 @@ static dt_status run_step(dt_run *run) {
     dt_progress_step(&run->progress, at->epoch + 1, at->batch, at->step, epoch_totals(at));
     int interval = run->session.options->check_replicas;
     if (interval > 0 && at->step % interval == 0)
-        DT_TRY(dt_strategy_check_replicas(run->strategy, at->step));
+        DT_TRY(check_replicas(run));
     return dt_checkpointing_obey(run, votes);
 }
 
@@ -253,7 +262,7 @@ static dt_status run_epoch(dt_run *run) {
     DT_TRY(run_steps(run));
     /* What follows, weights for the evaluation on all ranks among it, is no part of a step. */
     double trained = dt_timer_now();
-    DT_TRY(dt_strategy_check_replicas(run->strategy, at->step));
+    DT_TRY(check_replicas(run));
     dt_traffic after = dt_comm_traffic(run->session.comm);
     record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
                                   after.seconds - before.seconds};

@@ -52,14 +52,11 @@ static const char *const activity_texts[DT_ACTIVITIES] = {
     [DT_ACTIVITY_TOTALS] = "waits for the sum of the losses",
     [DT_ACTIVITY_GRADIENTS] = "waits for gradients or weights",
     [DT_ACTIVITY_ACTIVATIONS] = "waits for activations",
+    [DT_ACTIVITY_UPDATE] = "updates the weights",
     [DT_ACTIVITY_EVALUATE] = "evaluates",
+    [DT_ACTIVITY_COLLECT] = "waits for the state to save",
     [DT_ACTIVITY_FILES] = "reads or writes files",
 };
-
-static bool waits(dt_activity activity) {
-    return activity == DT_ACTIVITY_STATISTICS || activity == DT_ACTIVITY_TOTALS ||
-           activity == DT_ACTIVITY_GRADIENTS || activity == DT_ACTIVITY_ACTIVATIONS;
-}
 
 static dt_activity activity_of(const rank_notes *notes) {
     return (dt_activity)atomic_load_explicit(&notes->activity, memory_order_relaxed);
@@ -73,17 +70,26 @@ static long long count_notes(const dt_watchdog *watchdog) {
     return sum;
 }
 
-static bool anybody_at_files(const dt_watchdog *watchdog) {
-    for (int i = 0; i < watchdog->ranks; i++)
-        if (activity_of(&watchdog->table[i]) == DT_ACTIVITY_FILES)
-            return true;
-    return false;
-}
-
 /* Seconds for which the rank's process, its watchdog included, has not run at all; 0 if it runs. */
 static double seconds_stopped(const dt_watchdog *watchdog, int place, double now) {
     double silent = now - atomic_load_explicit(&watchdog->table[place].seen_alive, memory_order_relaxed);
     return silent > 3 * watchdog->tick + 0.5 * watchdog->timeout ? silent : 0;
+}
+
+/* A disk may be slow; a rank that does not run at all is not at the disk. It is rank 0 that reads and writes:
+ * on its node one can see whether it does, on others one has to believe it. */
+static bool waits_for_disk(const dt_watchdog *watchdog, double now) {
+    bool files = false;
+    for (int i = 0; i < watchdog->ranks; i++)
+        if (seconds_stopped(watchdog, i, now) > 0)
+            return false;
+    for (int i = 0; i < watchdog->ranks; i++) {
+        bool at_files = activity_of(&watchdog->table[i]) == DT_ACTIVITY_FILES;
+        if (atomic_load(&watchdog->table[i].rank) == 0)
+            return at_files;
+        files |= at_files;
+    }
+    return files;
 }
 
 /* Whether the rank's process has ended while others still count on it. */
@@ -115,7 +121,7 @@ static int describe(const dt_watchdog *watchdog, int place, double now, char *te
 
 static bool is_suspect(const dt_watchdog *watchdog, int place, double now) {
     return is_lost(watchdog, place) || seconds_stopped(watchdog, place, now) > 0 ||
-           !waits(activity_of(&watchdog->table[place]));
+           activity_of(&watchdog->table[place]) == DT_ACTIVITY_COMPUTE;
 }
 
 /* Not dt_log_error: that is silent on all ranks but 0, and not for threads. Those that do not merely wait
@@ -191,7 +197,7 @@ static void *watch(void *context) {
         atomic_store_explicit(&watchdog->mine->seen_alive, now, memory_order_relaxed);
         /* A long pause was ours: the process was stopped, or the machine asleep. */
         idle += elapsed < 2 * watchdog->tick ? elapsed : 2 * watchdog->tick;
-        if (notes != last_notes || anybody_at_files(watchdog))
+        if (notes != last_notes || waits_for_disk(watchdog, now))
             idle = 0;
         last_notes = notes;
         lost = anybody_lost(watchdog) ? lost + watchdog->tick : 0;

@@ -15,13 +15,15 @@
 
 /* What a rank is doing. */
 typedef enum dt_activity {
-    DT_ACTIVITY_COMPUTE,    /* passes, Adam */
-    DT_ACTIVITY_STATISTICS, /* these four wait for other ranks */
+    DT_ACTIVITY_COMPUTE,    /* the passes */
+    DT_ACTIVITY_STATISTICS, /* from here on: waits for other ranks, or may do so */
     DT_ACTIVITY_TOTALS,
     DT_ACTIVITY_GRADIENTS, /* or for weights */
     DT_ACTIVITY_ACTIVATIONS,
+    DT_ACTIVITY_UPDATE,
     DT_ACTIVITY_EVALUATE,
-    DT_ACTIVITY_FILES, /* saves or loads, or waits for rank 0 to: may take as long as the disk takes */
+    DT_ACTIVITY_COLLECT, /* the state, for a save */
+    DT_ACTIVITY_FILES,   /* reads or writes, or waits for rank 0 to: may take as long as the disk takes */
     DT_ACTIVITIES
 } dt_activity;
 
