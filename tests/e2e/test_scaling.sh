@@ -52,8 +52,10 @@ for title in 'Strong scaling' 'Weak scaling' 'The same cores as ranks or as thre
     expect "^$title"
 done
 ! grep -qE 'INVALID|FAILED' <(grep -v ' 0 INVALID, 0 FAILED$' output) || fail "a run is not VALID"
+# As a pattern: a name may have brackets, as in "Intel(R)".
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | sed 's/[][(){}.*+?^$|\\]/\\&/g')
 for file in scaling.jsonl scaling.csv; do
-    for word in 'Open MPI' 'dtrain [0-9.]+ \(' '--width' "$(grep -m 1 'model name' /proc/cpuinfo | sed 's/.*: //')"; do
+    for word in 'Open MPI' 'dtrain [0-9.]+ \(' '--width' "$processor"; do
         expect "$word" "good/$file"
     done
 done
