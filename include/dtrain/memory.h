@@ -5,6 +5,7 @@
 #define DTRAIN_MEMORY_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "dtrain/status.h"
 
@@ -40,5 +41,8 @@ void *dt_arena_take(dt_arena *arena, size_t bytes);
 
 /* The next piece of `count` floats. */
 float *dt_arena_take_floats(dt_arena *arena, size_t count);
+
+/* The next piece of `count` bfloat16. */
+uint16_t *dt_arena_take_halves(dt_arena *arena, size_t count);
 
 #endif

@@ -45,3 +45,7 @@ void *dt_arena_take(dt_arena *arena, size_t bytes) {
 float *dt_arena_take_floats(dt_arena *arena, size_t count) {
     return dt_arena_take(arena, count * sizeof(float));
 }
+
+uint16_t *dt_arena_take_halves(dt_arena *arena, size_t count) {
+    return dt_arena_take(arena, count * sizeof(uint16_t));
+}

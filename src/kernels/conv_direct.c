@@ -304,11 +304,6 @@ static void write_sample(void *context, int task, int worker) {
     }
 }
 
-static dt_convolve_shape bare(dt_conv_shape shape) {
-    return (dt_convolve_shape){shape.height, shape.width, shape.in_channels, shape.out_channels,
-                               shape.kernel};
-}
-
 /* A first layer, which this method is for, needs no input gradient: so a few samples at a time with the
  * engine's kernel will do. */
 static void backward_data(dt_conv *conv, backward_call *call, const float *weights, float *dx) {
@@ -316,8 +311,8 @@ static void backward_data(dt_conv *conv, backward_call *call, const float *weigh
     for (call->first = 0; call->first < call->plan->samples; call->first += DT_LEAF_SAMPLES) {
         int samples = (int)smaller(DT_LEAF_SAMPLES, (size_t)(call->plan->samples - call->first));
         dt_team_run(kernels->team, samples, write_sample, call);
-        dt_convolve_backward_data(kernels, bare(conv->config.shape), samples, call->state->dz, weights,
-                                  dx + (size_t)call->first * call->g.height * call->g.width);
+        dt_convolve_backward_data(kernels, dt_conv_bare(conv->config.shape), samples, call->state->dz,
+                                  weights, dx + (size_t)call->first * call->g.height * call->g.width);
     }
 }
 
@@ -362,7 +357,7 @@ static dt_status reserve(const dt_conv_config *config) {
     take_forward_scratch(&forward_arena, &forward_need);
     take_backward_scratch(&backward_arena, config->leaves, &backward_need);
     if (config->leaves > 0)
-        DT_TRY(dt_convolve_reserve(config->kernels, bare(config->shape), DT_LEAF_SAMPLES));
+        DT_TRY(dt_convolve_reserve(config->kernels, dt_conv_bare(config->shape), DT_LEAF_SAMPLES));
     return dt_kernels_reserve(
         config->kernels,
         (dt_scratch_need){larger(forward_arena.used, backward_arena.used) / sizeof(float),

@@ -63,4 +63,10 @@ struct dt_conv {
     } state;
 };
 
+/* The convolution by itself, as the engines' kernels have it. */
+static inline dt_convolve_shape dt_conv_bare(dt_conv_shape shape) {
+    return (dt_convolve_shape){shape.height, shape.width, shape.in_channels, shape.out_channels,
+                               shape.kernel};
+}
+
 #endif

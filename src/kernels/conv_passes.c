@@ -2,11 +2,6 @@
 /* A layer's convolution as separate passes: normalise, convolve, pool; and back. */
 #include "kernels/conv_method.h"
 
-static dt_convolve_shape bare(dt_conv_shape shape) {
-    return (dt_convolve_shape){shape.height, shape.width, shape.in_channels, shape.out_channels,
-                               shape.kernel};
-}
-
 static dt_pool_shape pool_of(dt_conv_shape shape) {
     return (dt_pool_shape){shape.height, shape.width, shape.out_channels};
 }
@@ -30,7 +25,7 @@ static double executed_flop(const dt_conv *conv, dt_conv_pass pass) {
 }
 
 static dt_status reserve(const dt_conv_config *config) {
-    return dt_convolve_reserve(config->kernels, bare(config->shape), config->samples);
+    return dt_convolve_reserve(config->kernels, dt_conv_bare(config->shape), config->samples);
 }
 
 static void lay_out(dt_conv *conv, dt_arena *arena) {
@@ -59,8 +54,8 @@ static void forward(dt_conv *conv, int samples, dt_conv_input input, const float
     dt_conv_shape shape = conv->config.shape;
     float *activation = shape.pool ? conv->state.passes.activation : y;
     (void)keep;
-    dt_convolve_forward(kernels, bare(shape), samples, normalised(conv, samples, input), weights, bias,
-                        activation);
+    dt_convolve_forward(kernels, dt_conv_bare(shape), samples, normalised(conv, samples, input), weights,
+                        bias, activation);
     if (shape.pool)
         dt_pool_forward(kernels, pool_of(shape), samples, activation, y);
     conv->state.passes.y = y;
@@ -82,7 +77,7 @@ static const float *activation_gradient(dt_conv *conv, int samples, float *dy) {
 static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input input, float *dy,
                      const float *weights, dt_root_sink dweights, dt_root_sink dbias, float *dx) {
     dt_kernels *kernels = conv->config.kernels;
-    dt_convolve_shape shape = bare(conv->config.shape);
+    dt_convolve_shape shape = dt_conv_bare(conv->config.shape);
     const float *dz = activation_gradient(conv, plan->samples, dy);
     const float *x = input.scale ? conv->state.passes.normal : input.x;
     dt_convolve_backward_weights(kernels, shape, plan, x, dz, dweights, dbias);

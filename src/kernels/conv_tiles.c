@@ -18,7 +18,7 @@
 enum {
     BLOCK = DT_CONV_TILE_BLOCK,
     HALVES = DT_CONV_TILE_BLOCK_HALVES,
-    LEAF_HALVES = DT_LEAF_SAMPLES * DT_CONV_TILE_BLOCK,
+    LEAF_HALVES = DT_CONV_TILE_LEAF_HALVES,
     GROUP_LEAVES = DT_CONV_TILE_BLOCK / DT_LEAF_SAMPLES,
     TASKS_PER_THREAD = 3,
     STRIP = 8,               /* tiles of in channels of a gradient's task, at most, */
@@ -147,10 +147,6 @@ static size_t strip_of(const dt_conv_config *config, const geometry *g) {
     return strip;
 }
 
-static uint16_t *take_halves(dt_arena *arena, size_t count) {
-    return dt_arena_take(arena, count * sizeof(uint16_t));
-}
-
 static void lay_out(dt_conv *conv, dt_arena *arena) {
     const dt_conv_config *config = &conv->config;
     dt_tiles plan = {.g = geometry_of(config->shape)}, *tiles = dt_arena_take(arena, sizeof plan);
@@ -159,11 +155,11 @@ static void lay_out(dt_conv *conv, dt_arena *arena) {
     size_t groups = parts_of((size_t)config->samples, BLOCK);
     plan.chunk = smaller(groups, (size_t)dt_team_size(config->kernels->team));
     plan.strip = strip_of(config, g);
-    plan.input = take_halves(arena, larger(plan.chunk, trained) * input_group(g));
-    plan.pairs = take_halves(arena, leaves * 2 * g->in_blocks * pairs_tile(g));
-    plan.gradient = take_halves(arena, trained * gradient_group(g));
-    plan.turned = take_halves(arena, leaves * g->out_blocks * turned_block(g));
-    plan.signs = take_halves(arena, trained * g->places * g->out_blocks * sign_place(g));
+    plan.input = dt_arena_take_halves(arena, larger(plan.chunk, trained) * input_group(g));
+    plan.pairs = dt_arena_take_halves(arena, leaves * 2 * g->in_blocks * pairs_tile(g));
+    plan.gradient = dt_arena_take_halves(arena, trained * gradient_group(g));
+    plan.turned = dt_arena_take_halves(arena, leaves * g->out_blocks * turned_block(g));
+    plan.signs = dt_arena_take_halves(arena, trained * g->places * g->out_blocks * sign_place(g));
     plan.bias = dt_arena_take_floats(arena, leaves * g->out_blocks * BLOCK);
     if (tiles)
         *tiles = plan;
@@ -333,7 +329,7 @@ static size_t filters_halves(const geometry *g) {
 
 static void take_scratch(dt_arena *arena, const geometry *g, int leaves, tiles_call *call) {
     size_t spares = leaves > 0 ? (size_t)dt_leaf_sums_spares(leaves) : 0;
-    call->filters = take_halves(arena, filters_halves(g));
+    call->filters = dt_arena_take_halves(arena, filters_halves(g));
     call->bias_spare = dt_arena_take_floats(arena, spares * g->out_blocks * BLOCK);
 }
 

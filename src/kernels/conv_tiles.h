@@ -16,11 +16,12 @@
 #include "dtrain/leaves.h"
 
 enum {
-    DT_CONV_TILE_SIDE = 16,                       /* rows, columns, pairs */
-    DT_CONV_TILE_HALVES = 512,                    /* of an operand's tile */
-    DT_CONV_TILE_BLOCK = 32,                      /* channels, and samples, that are worked on together */
-    DT_CONV_TILE_BLOCK_HALVES = 1024,             /* [32 samples][32 channels], or two tiles of pairs */
-    DT_CONV_TILE_PAIRS = DT_LEAF_SAMPLES / 2,     /* of samples of a leaf */
+    DT_CONV_TILE_SIDE = 16,           /* rows, columns, pairs */
+    DT_CONV_TILE_HALVES = 512,        /* of an operand's tile */
+    DT_CONV_TILE_BLOCK = 32,          /* channels, and samples, that are worked on together */
+    DT_CONV_TILE_BLOCK_HALVES = 1024, /* [32 samples][32 channels], or two tiles of pairs */
+    DT_CONV_TILE_LEAF_HALVES = DT_LEAF_SAMPLES * DT_CONV_TILE_BLOCK, /* [samples of a leaf][32 channels] */
+    DT_CONV_TILE_PAIRS = DT_LEAF_SAMPLES / 2,                        /* of samples of a leaf */
     DT_CONV_TILE_COLUMNS = 4,                     /* of pixels with a leaf's samples: a tile's depth */
     DT_CONV_TILE_PIXEL = DT_CONV_TILE_PAIRS * 32, /* halves of a leaf's samples in 16 channels at one pixel */
     DT_CONV_TILE_TAPS = 3,                        /* of one call of `gradient` */

@@ -13,7 +13,7 @@
 enum {
     BLOCK = DT_CONV_TILE_BLOCK,
     HALVES = DT_CONV_TILE_BLOCK_HALVES,
-    LEAF_HALVES = DT_LEAF_SAMPLES * DT_CONV_TILE_BLOCK
+    LEAF_HALVES = DT_CONV_TILE_LEAF_HALVES
 };
 
 /* `rows` and `columns` are those of the values that reach the output: with pooling an odd last one does not.
@@ -81,17 +81,13 @@ static size_t block_channels(const geometry *g, size_t block) {
     return smaller(BLOCK, g->out - block * BLOCK);
 }
 
-static uint16_t *take_halves(dt_arena *arena, size_t count) {
-    return dt_arena_take(arena, count * sizeof(uint16_t));
-}
-
 static void lay_out(dt_conv *conv, dt_arena *arena) {
     const dt_conv_config *config = &conv->config;
     dt_tiles_first plan = {.g = geometry_of(config->shape)}, *first = dt_arena_take(arena, sizeof plan);
     const geometry *g = &plan.g;
     size_t leaves = (size_t)config->leaves, groups = parts_of(leaves * DT_LEAF_SAMPLES, BLOCK);
-    plan.framed = take_halves(arena, (size_t)config->samples * g->framed);
-    plan.signs = take_halves(arena, groups * g->places * g->out_blocks * sign_place(g));
+    plan.framed = dt_arena_take_halves(arena, (size_t)config->samples * g->framed);
+    plan.signs = dt_arena_take_halves(arena, groups * g->places * g->out_blocks * sign_place(g));
     plan.dz =
         dt_arena_take_floats(arena, smaller(leaves, 1) * DT_LEAF_SAMPLES * g->height * g->width * g->out);
     if (first)
@@ -148,7 +144,7 @@ typedef struct forward_pieces {
 
 static forward_pieces take_forward(dt_arena *arena, const geometry *g) {
     forward_pieces pieces;
-    pieces.records = take_halves(arena, BLOCK * g->depth * BLOCK);
+    pieces.records = dt_arena_take_halves(arena, BLOCK * g->depth * BLOCK);
     pieces.sums = dt_arena_take_floats(arena, g->out_blocks * quarters(g) * HALVES);
     return pieces;
 }
@@ -197,7 +193,7 @@ static void take_shared(dt_arena *arena, const geometry *g, int leaves, first_ca
     size_t count = (size_t)leaves, spares = leaves > 0 ? (size_t)dt_leaf_sums_spares(leaves) : 0;
     call->stride = dt_align_floats(g->taps * g->out);
     call->bias_stride = g->out_blocks * BLOCK;
-    call->filters = take_halves(arena, g->out_blocks * g->depth * HALVES);
+    call->filters = dt_arena_take_halves(arena, g->out_blocks * g->depth * HALVES);
     call->leaves = dt_arena_take_floats(arena, count * call->stride);
     call->spare = dt_arena_take_floats(arena, spares * call->stride);
     call->bias_leaves = dt_arena_take_floats(arena, count * call->bias_stride);
@@ -238,8 +234,8 @@ typedef struct backward_pieces {
 
 static backward_pieces take_backward(dt_arena *arena, const geometry *g) {
     backward_pieces pieces;
-    pieces.rows = take_halves(arena, g->side * g->columns * LEAF_HALVES);
-    pieces.pairs = take_halves(arena, DT_LEAF_SAMPLES * g->rows * g->runs * HALVES);
+    pieces.rows = dt_arena_take_halves(arena, g->side * g->columns * LEAF_HALVES);
+    pieces.pairs = dt_arena_take_halves(arena, DT_LEAF_SAMPLES * g->rows * g->runs * HALVES);
     pieces.bias = dt_arena_take_floats(arena, LEAF_HALVES);
     pieces.sums = dt_arena_take_floats(arena, g->taps * BLOCK);
     return pieces;
@@ -335,11 +331,6 @@ static void write_block(void *context, int task, int worker) {
     }
 }
 
-static dt_convolve_shape bare(dt_conv_shape shape) {
-    return (dt_convolve_shape){shape.height, shape.width, shape.in_channels, shape.out_channels,
-                               shape.kernel};
-}
-
 /* A first layer needs no input gradient: so leaf by leaf with the engine's kernel will do. */
 static void backward_data(dt_conv *conv, first_call *call, const float *weights, float *dx) {
     dt_kernels *kernels = conv->config.kernels;
@@ -349,8 +340,8 @@ static void backward_data(dt_conv *conv, first_call *call, const float *weights,
         int samples = dt_leaf_sums_samples(call->plan, (int)call->leaf);
         memset(call->state->dz, 0, (size_t)samples * pixels * g->out * sizeof(float));
         dt_team_run(kernels->team, (int)g->out_blocks, write_block, call);
-        dt_convolve_backward_data(kernels, bare(conv->config.shape), samples, call->state->dz, weights,
-                                  dx + call->leaf * DT_LEAF_SAMPLES * pixels);
+        dt_convolve_backward_data(kernels, dt_conv_bare(conv->config.shape), samples, call->state->dz,
+                                  weights, dx + call->leaf * DT_LEAF_SAMPLES * pixels);
     }
 }
 
@@ -381,7 +372,7 @@ static dt_status reserve(const dt_conv_config *config) {
     take_forward(&there, &g);
     if (config->leaves > 0) {
         take_backward(&back, &g);
-        DT_TRY(dt_convolve_reserve(config->kernels, bare(config->shape), DT_LEAF_SAMPLES));
+        DT_TRY(dt_convolve_reserve(config->kernels, dt_conv_bare(config->shape), DT_LEAF_SAMPLES));
     }
     return dt_kernels_reserve(
         config->kernels,

@@ -159,16 +159,15 @@ dt_status dt_kernels_create(const dt_kernels_config *config, dt_kernels **kernel
     created->bodies = sets[created->isa].bodies;
     created->precision = config->precision;
     created->wire = config->wire;
-#ifdef DT_HAVE_AMX
-    created->tiles = bf16 && isa == DT_ISA_AMX_BF16 ? &dt_conv_tiles_amx_bf16 : NULL;
-#endif
     created->products = bf16 ? sets[created->isa].bf16 : &created->bodies->products;
     created->engine = config->engine;
     created->convolve = engines[config->engine].convolve;
     created->dense = engines[config->engine].dense;
 #ifdef DT_HAVE_AMX
-    if (created->isa == DT_ISA_AMX_BF16)
+    if (created->isa == DT_ISA_AMX_BF16) {
+        created->tiles = &dt_conv_tiles_amx_bf16;
         created->dense = &dt_dense_tiles;
+    }
 #endif
     created->stream = engines[config->engine].stream;
     openblas_set_num_threads(1);

@@ -29,6 +29,12 @@ DT_INLINE __mmask16 lanes_below(size_t count) {
     return (__mmask16)(count >= DT_WIDTH ? 0xffffu : (1u << count) - 1);
 }
 
+/* Lane i: i * stride. */
+DT_INLINE __m512i multiples_of(int stride) {
+    return _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
+                              _mm512_set1_epi32(stride));
+}
+
 /* Lane i: even[i] in the lower half, odd[i] in the upper one. */
 DT_INLINE __m512i pair_up(__m512 even, __m512 odd) {
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23,
@@ -74,9 +80,7 @@ void dt_tiles_pack_right(size_t columns, size_t depth, const float *source, size
 
 void dt_tiles_pack_right_transposed(size_t columns, size_t depth, const float *source, size_t stride,
                                     float *packed) {
-    const __m512i column_of_pairs =
-        _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                           _mm512_set1_epi32(DT_TILE_SIDE));
+    const __m512i column_of_pairs = multiples_of(DT_TILE_SIDE);
     for (size_t k = 0; k < depth; k += DT_TILE_STEP, packed += DT_TILE_FLOATS)
         for (size_t j = 0; j < DT_TILE_SIDE; j++) {
             __m512i pairs = _mm512_setzero_si512();
@@ -88,9 +92,7 @@ void dt_tiles_pack_right_transposed(size_t columns, size_t depth, const float *s
 
 void dt_tiles_pack_left_leaf(size_t count, size_t samples, const float *source, size_t stride,
                              float *packed) {
-    const __m512i row =
-        _mm512_mullo_epi32(_mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0),
-                           _mm512_set1_epi32(LEAF_PAIRS));
+    const __m512i row = multiples_of(LEAF_PAIRS);
     for (size_t pair = 0; pair < LEAF_PAIRS; pair++)
         _mm512_i32scatter_epi32(packed + pair, row,
                                 pair_rows(lanes_below(count), 2 * pair, samples, source, stride),

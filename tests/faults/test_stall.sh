@@ -7,11 +7,18 @@
 . "$(dirname "$0")/common.sh"
 options=(--epochs 100000 --checkpoint-every 20steps --stall-timeout 2)
 
-# 1. Killed, in turn each of 2, 3 and 4 ranks' last one.
-for count in 2 3 4; do
-    launch "$count" "$folder/log" "${options[@]}" --out "$folder/killed" --resume
+# begin RANKS OPTION...: a run that has saved once; sets processes, those of its ranks.
+begin() {
+    local ranks=$1
+    shift
+    launch "$ranks" "$folder/log" "${options[@]}" "$@"
     await_line "$folder/log" '^checkpoint:'
     mapfile -t processes < <(ranks)
+}
+
+# 1. Killed, in turn each of 2, 3 and 4 ranks' last one.
+for count in 2 3 4; do
+    begin "$count" --out "$folder/killed" --resume
     kill -KILL "${processes[count - 1]}"
     finish 10
     [ "$code" -eq 137 ] || fail "killed: exit code $code: $(cat "$folder/log")"
@@ -28,9 +35,7 @@ have_ended() { # processes
     done
 }
 for place in 0 2; do
-    OMPI_MCA_orte_enable_recovery=1 launch 3 "$folder/log" "${options[@]}" --stall-timeout 100 --out "$folder/killed" --resume
-    await_line "$folder/log" '^checkpoint:'
-    mapfile -t processes < <(ranks)
+    OMPI_MCA_orte_enable_recovery=1 begin 3 --stall-timeout 100 --out "$folder/killed" --resume
     kill -KILL "${processes[place]}"
     await_line "$folder/log" "dtrain: error: a rank on .* was lost; rank $place \(process ${processes[place]}\) is lost: its process has ended"
     await 15 have_ended "${processes[@]}"
@@ -42,9 +47,7 @@ done
 
 # 3. Stopped: another one each time.
 for place in 0 2; do
-    launch 3 "$folder/log" "${options[@]}" --out "$folder/killed" --resume
-    await_line "$folder/log" '^checkpoint:'
-    mapfile -t processes < <(ranks)
+    begin 3 --out "$folder/killed" --resume
     kill -STOP "${processes[place]}"
     finish 15
     [ "$code" -eq 76 ] || fail "stopped: exit code $code: $(cat "$folder/log")"
@@ -60,9 +63,7 @@ run 1 "$folder/log" --epochs 1 --out "$folder/killed" --resume
 export DTRAIN_NODE_RANKS=1
 for more in "--checkpoint-every 20steps" "--checkpoint-every 1steps --train-limit 72 --keep 2"; do
     # shellcheck disable=SC2086 # options, split on purpose
-    launch 2 "$folder/log" "${options[@]}" $more --out "$folder/nodes"
-    await_line "$folder/log" '^checkpoint:'
-    mapfile -t processes < <(ranks)
+    begin 2 $more --out "$folder/nodes"
     kill -STOP "${processes[1]}"
     finish 15
     [ "$code" -eq 76 ] || fail "nodes: exit code $code: $(cat "$folder/log")"
@@ -72,9 +73,7 @@ done
 unset DTRAIN_NODE_RANKS
 
 # 5. A run that was suspended as a whole for longer than the timeout goes on.
-launch 2 "$folder/log" "${options[@]}" --out "$folder/suspended"
-await_line "$folder/log" '^checkpoint:'
-mapfile -t processes < <(ranks)
+begin 2 --out "$folder/suspended"
 kill -STOP "${processes[@]}"
 sleep 3
 kill -CONT "${processes[@]}"
