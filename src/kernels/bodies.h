@@ -23,6 +23,16 @@ typedef struct dt_dropout_stream {
     float scale;
 } dt_dropout_stream;
 
+/* Memory to fetch into the second-level cache while products are computed: `runs` runs of `floats` values,
+ * `stride` apart, line by line, `lines` of them at a time; `at` values of the first run have been fetched. */
+typedef struct dt_fetch {
+    const float *run;
+    size_t at, floats, stride, runs, lines;
+} dt_fetch;
+
+/* Steps of gemm_tile between two times, and floats of a line. */
+enum { DT_FETCH_STEPS = 8, DT_FETCH_LINE = 16 };
+
 /* Products of packed matrices. A step of a chain is one row of the packed operands: a value of each column
  * or, in the bodies for bfloat16, two rows rounded and paired (vector_operands.h), the last one with zeros
  * where the depth is odd. */
@@ -31,7 +41,8 @@ typedef struct dt_products {
 
     /* C = A^T B, or with resume C += A^T B, one more stretch of the chains. Only the first `vectors` vectors
      * of columns are computed; B's panel is as wide. */
-    void (*gemm_tile)(size_t steps, size_t vectors, const float *a, const float *b, bool resume, float *c);
+    void (*gemm_tile)(size_t steps, size_t vectors, const float *a, const float *b, bool resume, float *c,
+                      dt_fetch *fetch);
 
     /* A leaf's A^T B is pushed on a stack of tiles whose free slot is `slot`; the last `merges` tiles below
      * are added to it, and the result takes the place of the lowest. */

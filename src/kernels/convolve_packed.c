@@ -137,7 +137,7 @@ static void multiply_block(const conv_call *call, size_t tiles, size_t k, size_t
         const float *b = call->packed_weights + column * g->depth + k * lanes;
         for (size_t tile = 0; tile < tiles; tile++, c += tile_rows * tile_columns)
             call->bodies->products.gemm_tile(count, lanes / (size_t)call->bodies->width,
-                                             packed + tile * count * tile_rows, b, k > 0, c);
+                                             packed + tile * count * tile_rows, b, k > 0, c, &(dt_fetch){0});
     }
 }
 
@@ -266,9 +266,9 @@ static void gradient_block(const gradient_call *call, size_t first_tile, size_t 
         const float *b =
             call->packed_dz + column * (size_t)call->plan->samples * g->pixels + first * g->pixels * lanes;
         for (size_t tile = 0; tile < tiles; tile++)
-            call->bodies->products.gemm_tile(depth, lanes / (size_t)call->bodies->width,
-                                             packed + tile * depth * tile_rows, b, resume,
-                                             slot + (tile * call->panels + panel) * tile_rows * tile_columns);
+            call->bodies->products.gemm_tile(
+                depth, lanes / (size_t)call->bodies->width, packed + tile * depth * tile_rows, b, resume,
+                slot + (tile * call->panels + panel) * tile_rows * tile_columns, &(dt_fetch){0});
     }
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Dense layers on the matrix bodies. All passes are products of a small matrix, packed once a call, with a
- * large one that is read or written once a pass: forward, a task owns a panel of columns and takes it a block
- * of depth at a time, while the next block is on its way to the cache; back to the input, a few rows. */
+ * large one that is read or written once a pass: forward, a task owns a few panels of columns and takes them
+ * a block of depth at a time, while the next block is on its way to the cache; back to the input, a few rows.
+ */
 #include <assert.h>
 
 #include "kernels/bodies.h"
@@ -14,6 +15,7 @@ enum {
     DEPTH_BLOCK = 128, /* with a panel of 48 columns 24 KB: in the first-level cache beside a tile of A */
     LINE = DT_ALIGNMENT_FLOATS,
     PACK_BLOCK = 512,    /* depth that one packing task covers */
+    GROUP_PANELS = 4,    /* of one forward task: a block of A that they share comes from afar once */
     DATA_TILES = 4,      /* tiles of weight rows of one task of the input gradient */
     STRIP_TILES = 2,     /* tiles of weight rows of one gradient task: 2 keep a panel of dz in the cache */
     BLOCK_PANELS = 10,   /* panels of an update's block: runs of 1,920 bytes, 15 KB of gradients */
@@ -40,73 +42,104 @@ static size_t panel_lanes(const dt_bodies *bodies, size_t columns, size_t column
 typedef struct product {
     const dt_kernels *kernels;
     const dt_bodies *bodies;
-    size_t rows, depth, steps, columns; /* steps that the depth makes */
+    size_t rows, depth, columns;
     const float *a, *b;
     const float *bias;
     bool relu;
     float *c;
     size_t row_tiles;
-    int row_parts;   /* tasks that the row tiles of a panel are split over */
-    float *packed_a; /* [row tile][step][tile_rows] */
+    int row_parts;   /* tasks that the row tiles of a group are split over */
+    size_t group;    /* columns of a group of panels */
+    float *packed_a; /* [depth block][row tile][step][tile_rows] */
 } product;
+
+/* The steps of the depth block at k. */
+static size_t block_steps(const product *p, size_t k) {
+    return steps_of(p->kernels, smaller(DEPTH_BLOCK, p->depth - k));
+}
+
+/* A tile of the depth block at k. Tiles of a block lie side by side: a whole depth apart, they would compete
+ * for the same few sets of the second-level cache. */
+static float *packed_tile(const product *p, size_t k, size_t tile) {
+    size_t before = steps_of(p->kernels, k) * p->row_tiles + block_steps(p, k) * tile;
+    return p->packed_a + before * (size_t)p->bodies->tile_rows;
+}
 
 static void pack_rows(void *context, int task, int worker) {
     const product *p = context;
-    size_t tile = (size_t)task % p->row_tiles, k = (size_t)task / p->row_tiles * PACK_BLOCK;
+    size_t tile = (size_t)task % p->row_tiles, begin = (size_t)task / p->row_tiles * PACK_BLOCK;
     size_t tile_rows = (size_t)p->bodies->tile_rows, row = tile * tile_rows;
     (void)worker;
-    p->kernels->products->pack_transposed(
-        smaller(PACK_BLOCK, p->depth - k), tile_rows, smaller(tile_rows, p->rows - row),
-        p->a + row * p->depth + k, p->depth,
-        p->packed_a + (tile * p->steps + steps_of(p->kernels, k)) * tile_rows);
+    for (size_t k = begin; k < smaller(begin + PACK_BLOCK, p->depth); k += DEPTH_BLOCK)
+        p->kernels->products->pack_transposed(smaller(DEPTH_BLOCK, p->depth - k), tile_rows,
+                                              smaller(tile_rows, p->rows - row), p->a + row * p->depth + k,
+                                              p->depth, packed_tile(p, k, tile));
 }
 
-/* A block of b: `lines` stretches of `floats` values, `stride` apart. */
-typedef struct block {
-    const float *from;
-    size_t lines, floats, stride;
-} block;
+/* A task's share of c: columns of a group, tiles of rows; behind the last task no columns. */
+typedef struct share {
+    size_t column, end, first, tiles;
+} share;
 
-static block block_of(const product *p, size_t column, size_t k) {
-    size_t columns = smaller((size_t)p->bodies->tile_columns, p->columns - column);
-    size_t depth = k < p->depth ? smaller(DEPTH_BLOCK, p->depth - k) : 0;
-    return (block){p->b + k * p->columns + column, depth, columns, p->columns};
-}
-
-/* Part number `part` of `parts` of a block into the second-level cache. */
-static void prefetch_block(block b, size_t part, size_t parts) {
-    for (size_t line = b.lines * part / parts; line < b.lines * (part + 1) / parts; line++)
-        for (size_t i = 0; i < b.floats; i += LINE)
-            __builtin_prefetch(b.from + line * b.stride + i, 0, 2);
-}
-
-static void product_panel(void *context, int task, int worker) {
-    const product *p = context;
-    size_t tile_rows = (size_t)p->bodies->tile_rows, tile_columns = (size_t)p->bodies->tile_columns;
+static share share_of(const product *p, int task) {
     size_t part = (size_t)(task % p->row_parts), parts = (size_t)p->row_parts;
-    size_t first = p->row_tiles * part / parts, tiles = p->row_tiles * (part + 1) / parts - first;
-    size_t column = (size_t)(task / p->row_parts) * tile_columns;
-    size_t lanes = panel_lanes(p->bodies, p->columns, column), vectors = lanes / (size_t)p->bodies->width;
-    float *packed_b = dt_worker_scratch(p->kernels, worker), *c = packed_b + DEPTH_BLOCK * tile_columns;
-    for (size_t k = 0; k < p->depth; k += DEPTH_BLOCK) {
-        size_t depth = smaller(DEPTH_BLOCK, p->depth - k);
-        block next = block_of(p, column, k + DEPTH_BLOCK);
-        block b = block_of(p, column, k);
-        p->kernels->products->pack_straight(b.lines, lanes, b.floats, b.from, b.stride, packed_b);
-        for (size_t tile = 0; tile < tiles; tile++) {
-            prefetch_block(next, tile, tiles);
-            p->kernels->products->gemm_tile(
-                steps_of(p->kernels, depth), vectors,
-                p->packed_a + ((first + tile) * p->steps + steps_of(p->kernels, k)) * tile_rows, packed_b,
-                k > 0, c + tile * tile_rows * tile_columns);
-        }
-    }
-    for (size_t tile = 0; tile < tiles; tile++) {
-        size_t row = (first + tile) * tile_rows;
+    size_t column = (size_t)(task / p->row_parts) * p->group, first = p->row_tiles * part / parts;
+    return (share){smaller(column, p->columns), smaller(column + p->group, p->columns), first,
+                   p->row_tiles * (part + 1) / parts - first};
+}
+
+/* The share's part of b in the depth block at k, fetched in step with `tiles` tiles. */
+static dt_fetch fetch_of(const product *p, share own, size_t k, size_t tiles) {
+    size_t runs = own.column < own.end ? smaller(DEPTH_BLOCK, p->depth - k) : 0;
+    size_t floats = own.end - own.column, lines = runs * parts_of(floats, DT_FETCH_LINE);
+    size_t times = tiles * parts_of(steps_of(p->kernels, DEPTH_BLOCK), DT_FETCH_STEPS);
+    return (dt_fetch){.run = p->b + k * p->columns + own.column,
+                      .floats = floats,
+                      .stride = p->columns,
+                      .runs = runs,
+                      .lines = parts_of(lines, times)};
+}
+
+/* A depth block of the share's panel at `column`: c [row tile]. */
+static void product_panel(const product *p, share own, size_t column, size_t k, float *packed_b, float *c,
+                          dt_fetch *fetch) {
+    size_t tile_columns = (size_t)p->bodies->tile_columns, lanes = panel_lanes(p->bodies, p->columns, column);
+    p->kernels->products->pack_straight(smaller(DEPTH_BLOCK, p->depth - k), lanes,
+                                        smaller(tile_columns, p->columns - column),
+                                        p->b + k * p->columns + column, p->columns, packed_b);
+    for (size_t tile = 0; tile < own.tiles; tile++, c += (size_t)p->bodies->tile_rows * tile_columns)
+        p->kernels->products->gemm_tile(block_steps(p, k), lanes / (size_t)p->bodies->width,
+                                        packed_tile(p, k, own.first + tile), packed_b, k > 0, c, fetch);
+}
+
+static void store_panel(const product *p, share own, size_t column, const float *c) {
+    size_t tile_rows = (size_t)p->bodies->tile_rows, tile_columns = (size_t)p->bodies->tile_columns;
+    for (size_t tile = 0; tile < own.tiles; tile++) {
+        size_t row = (own.first + tile) * tile_rows;
         p->bodies->store_tile(smaller(tile_rows, p->rows - row), smaller(tile_columns, p->columns - column),
                               c + tile * tile_rows * tile_columns, p->bias + column, p->relu,
                               p->c + row * p->columns + column, p->columns);
     }
+}
+
+/* While a share ends, that which the worker takes next, if all are equally fast, begins to arrive. */
+static void product_group(void *context, int task, int worker) {
+    const product *p = context;
+    size_t tile_columns = (size_t)p->bodies->tile_columns;
+    share own = share_of(p, task);
+    size_t panel = own.tiles * (size_t)p->bodies->tile_rows * tile_columns;
+    float *packed_b = dt_worker_scratch(p->kernels, worker), *c = packed_b + DEPTH_BLOCK * tile_columns;
+    share next = share_of(p, task + dt_team_size(p->kernels->team));
+    size_t tiles = parts_of(own.end - own.column, tile_columns) * own.tiles;
+    for (size_t k = 0; k < p->depth; k += DEPTH_BLOCK) {
+        bool last = k + DEPTH_BLOCK >= p->depth;
+        dt_fetch fetch = fetch_of(p, last ? next : own, last ? 0 : k + DEPTH_BLOCK, tiles);
+        for (size_t column = own.column; column < own.end; column += tile_columns)
+            product_panel(p, own, column, k, packed_b, c + (column - own.column) / tile_columns * panel,
+                          &fetch);
+    }
+    for (size_t column = own.column; column < own.end; column += tile_columns)
+        store_panel(p, own, column, c + (column - own.column) / tile_columns * panel);
 }
 
 static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, const float *x,
@@ -116,16 +149,17 @@ static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, c
         return;
     p.rows = (size_t)rows;
     p.depth = (size_t)shape.in;
-    p.steps = steps_of(kernels, p.depth);
     p.columns = (size_t)shape.out;
     p.relu = relu;
     p.row_tiles = tiles_of(p.rows, p.bodies->tile_rows);
     p.packed_a = kernels->shared;
     size_t panels = tiles_of(p.columns, p.bodies->tile_columns);
     size_t wanted = (size_t)dt_team_size(kernels->team) * TASKS_PER_THREAD;
+    size_t together = larger(1, smaller(GROUP_PANELS, panels / wanted));
+    p.group = together * (size_t)p.bodies->tile_columns;
     p.row_parts = panels >= wanted ? 1 : (int)smaller(p.row_tiles, (wanted + panels - 1) / panels);
     dt_team_run(kernels->team, (int)(p.row_tiles * tiles_of(p.depth, PACK_BLOCK)), pack_rows, &p);
-    dt_team_run(kernels->team, (int)panels * p.row_parts, product_panel, &p);
+    dt_team_run(kernels->team, (int)parts_of(panels, together) * p.row_parts, product_group, &p);
 }
 
 /* dx = dz * weights^T as dx^T = weights * dz^T: rows of the weights are read as they lie, samples fill the
@@ -477,11 +511,11 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     size_t forward = row_tiles * (size_t)bodies->tile_rows * steps_of(kernels, (size_t)shape.in);
     size_t backward = tiles_of((size_t)samples, bodies->width) * (size_t)bodies->width *
                       steps_of(kernels, (size_t)shape.out);
-    size_t panel = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + row_tiles * tile;
+    size_t panels = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + GROUP_PANELS * row_tiles * tile;
     size_t products = (size_t)(DATA_TILES * bodies->product_rows * bodies->product_vectors * bodies->width) *
                       (size_t)dt_leaf_sums_depth(DT_MOST_BLOCKS);
     return (dt_scratch_need){larger(arena.used / sizeof(float), larger(forward, backward)),
-                             larger(panel, larger(products, 2 * block_floats(bodies)))};
+                             larger(panels, larger(products, 2 * block_floats(bodies)))};
 }
 
 const dt_dense_operations dt_dense_vector = {

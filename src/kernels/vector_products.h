@@ -66,22 +66,40 @@ DT_INLINE void tile_store(tile c, int vectors, float *to) {
     }
 }
 
-DT_INLINE void gemm_tile_of(int vectors, size_t depth, const float *a, const float *b, bool resume,
-                            float *to) {
+/* Spread thinly: the lines on their way at a time are few, and products wait for them where they crowd. */
+DT_INLINE void fetch_some(dt_fetch *fetch) {
+    for (size_t i = 0; i < fetch->lines && fetch->runs > 0; i++) {
+        __builtin_prefetch(fetch->run + fetch->at, 0, 2);
+        fetch->at += DT_FETCH_LINE;
+        if (fetch->at < fetch->floats)
+            continue;
+        fetch->at = 0;
+        fetch->run += fetch->stride;
+        fetch->runs--;
+    }
+}
+
+DT_INLINE void gemm_tile_of(int vectors, size_t depth, const float *a, const float *b, bool resume, float *to,
+                            dt_fetch *fetch) {
     tile c = {{{0}}};
-    tile_chain(c, vectors, depth, a, b);
+    for (size_t k = 0; k < depth; k += DT_FETCH_STEPS) {
+        fetch_some(fetch);
+        tile_chain(c, vectors, depth - k < DT_FETCH_STEPS ? depth - k : DT_FETCH_STEPS, a + k * DT_TILE_ROWS,
+                   b + k * (size_t)vectors * DT_WIDTH);
+    }
     if (resume)
         tile_add(c, vectors, to);
     tile_store(c, vectors, to);
 }
 
-static void gemm_tile(size_t depth, size_t vectors, const float *a, const float *b, bool resume, float *to) {
+static void gemm_tile(size_t depth, size_t vectors, const float *a, const float *b, bool resume, float *to,
+                      dt_fetch *fetch) {
     if (vectors == 1)
-        gemm_tile_of(1, depth, a, b, resume, to);
+        gemm_tile_of(1, depth, a, b, resume, to, fetch);
     else if (vectors == 2)
-        gemm_tile_of(2, depth, a, b, resume, to);
+        gemm_tile_of(2, depth, a, b, resume, to, fetch);
     else
-        gemm_tile_of(DT_TILE_VECTORS, depth, a, b, resume, to);
+        gemm_tile_of(DT_TILE_VECTORS, depth, a, b, resume, to, fetch);
 }
 
 DT_INLINE void gemm_leaf_of(int vectors, bool rounded, size_t depth, const float *a, const float *b,

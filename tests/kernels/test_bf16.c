@@ -136,9 +136,10 @@ static void check_tiles(const set *s, size_t left, size_t right, size_t vectors)
     float *stack = rig_input(2 * tile), *below = rig_copy(stack, tile);
     float *one = defined_product(left, rows, lanes, a, b, NULL);
     float *two = defined_product(right, rows, lanes, a + left * rows, b + left * lanes, NULL);
-    s->products->gemm_tile(left, vectors, a, b, false, stack + tile);
+    s->products->gemm_tile(left, vectors, a, b, false, stack + tile, &(dt_fetch){0});
     check_tile("tile", s, lanes, stack + tile, one);
-    s->products->gemm_tile(right, vectors, a + left * rows, b + left * lanes, true, stack + tile);
+    s->products->gemm_tile(right, vectors, a + left * rows, b + left * lanes, true, stack + tile,
+                           &(dt_fetch){0});
     for (size_t i = 0; i < rows * lanes; i++)
         two[i] = one[i] + two[i];
     check_tile("resumed tile", s, lanes, stack + tile, two);
