@@ -52,7 +52,8 @@ typedef enum dt_wire {
                      rounded to bfloat16 (to the nearest, ties to even) before it is used or stored; additions
                      are float32. Adam's update is rounded too before it is taken from the weights, which
                      remain float32. So whatever part of a sum or of a step a rank sends fits in 16 bits,
-                     whoever it is that computes it. Not the sums inside nodes of DT_ENGINE_BLAS */
+                     whoever it is that computes it. From 2^112 on a value may become infinite or NaN, and
+                     infinities do. Not the sums inside nodes of DT_ENGINE_BLAS */
 } dt_wire;
 
 typedef enum dt_engine {

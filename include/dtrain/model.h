@@ -124,7 +124,7 @@ bool dt_model_is_dense_kernel(const dt_model *model, int tensor);
 
 /* After a training pass: whether the gradient of this dense kernel is finite, whether or not it was stored.
  * Judged from samples * max |x| * max |dz|, which no entry can exceed; a bound that is not below half of
- * FLT_MAX counts as not finite. Local. */
+ * FLT_MAX, or of what DT_WIRE_BF16 leaves of the range, counts as not finite. Local. */
 bool dt_model_dense_is_finite(dt_model *model, int tensor);
 
 /* After a training pass over a whole batch: one Adam step on the kernels of all dense layers, with the

@@ -22,16 +22,18 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     return (dt_scratch_need){0};
 }
 
-/* The nearest bfloat16, of two as near the one whose last bit is 0: the next multiple of 2^16 below, and
- * whether the rest reaches half of that. */
+/* The nearest bfloat16, of two as near the one whose last bit is 0. 2^16 value is a multiple of what is to be
+ * left of value, so that the difference is rounded as value should be (vector_rounding.h). */
+static float nearest(float value) {
+    float scaled = value * 0x1p16f;
+    return scaled - (scaled - value);
+}
+
 static uint16_t halves_of(float value) {
     uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    uint16_t lower = (uint16_t)(bits >> 16);
-    uint32_t rest = bits & 0xffffu;
-    if (isnan(value))
-        return (uint16_t)(lower | 0x40u);
-    return (uint16_t)(lower + (rest > 0x8000u || (rest == 0x8000u && lower % 2 == 1)));
+    float rounded = nearest(value);
+    memcpy(&bits, &rounded, sizeof bits);
+    return (uint16_t)(bits >> 16);
 }
 
 static float value_of(uint16_t halves) {
@@ -42,7 +44,7 @@ static float value_of(uint16_t halves) {
 }
 
 static float as_wire(dt_wire wire, float value) {
-    return wire == DT_WIRE_BF16 ? value_of(halves_of(value)) : value;
+    return wire == DT_WIRE_BF16 ? nearest(value) : value;
 }
 
 /* The stack machine of leaves.h on CHUNK neighbouring elements. */

@@ -211,15 +211,15 @@ DT_INLINE void merge_tiles(bool rounded, const float *value, const float *next, 
                            float *to, size_t stride) {
     for (size_t i = 0; i < DT_TILE_FLOATS; i += DT_TILE_SIDE, to += stride) {
         vector sum = load(value + i);
-        sum = rounded ? to_wire_of_sums(sum) : sum;
+        sum = rounded ? to_wire(sum) : sum;
         if (next) {
             vector right = load(next + i);
-            sum += rounded ? to_wire_of_sums(right) : right;
-            sum = rounded ? to_wire_of_sums(sum) : sum;
+            sum += rounded ? to_wire(right) : right;
+            sum = rounded ? to_wire(sum) : sum;
         }
         for (int merge = 1; merge <= merges; merge++) {
             sum += load(top - merge * DT_TILE_FLOATS + i);
-            sum = rounded ? to_wire_of_sums(sum) : sum;
+            sum = rounded ? to_wire(sum) : sum;
         }
         store(to, sum);
     }

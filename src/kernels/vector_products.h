@@ -44,7 +44,7 @@ DT_INLINE void tile_round(tile c, int vectors, bool rounded) {
     for (int i = 0; i < DT_TILE_ROWS; i++) {
         DT_UNROLL
         for (int j = 0; j < vectors; j++)
-            c[i][j] = to_wire_of_sums(c[i][j]);
+            c[i][j] = to_wire(c[i][j]);
     }
 }
 
@@ -168,8 +168,8 @@ DT_INLINE void gemm_half_pair(int vectors, bool rounded, size_t left_depth, size
     for (int i = 0; i < HALF_ROWS; i++) {
         DT_UNROLL
         for (int j = 0; j < vectors; j++)
-            left[i][j] = rounded ? to_wire_of_sums(to_wire_of_sums(left[i][j]) + to_wire_of_sums(right[i][j]))
-                                 : left[i][j] + right[i][j];
+            left[i][j] =
+                rounded ? to_wire(to_wire(left[i][j]) + to_wire(right[i][j])) : left[i][j] + right[i][j];
     }
     for (; merges > 0; merges--) {
         slot -= TILE;
@@ -178,7 +178,7 @@ DT_INLINE void gemm_half_pair(int vectors, bool rounded, size_t left_depth, size
             DT_UNROLL
             for (int j = 0; j < vectors; j++) {
                 left[i][j] += load(slot + i * TILE_COLUMNS + j * DT_WIDTH);
-                left[i][j] = rounded ? to_wire_of_sums(left[i][j]) : left[i][j];
+                left[i][j] = rounded ? to_wire(left[i][j]) : left[i][j];
             }
         }
     }

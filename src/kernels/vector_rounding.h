@@ -5,20 +5,15 @@
 
 #include "kernels/vector.h"
 
-typedef uint32_t wire_lanes __attribute__((vector_size(DT_WIDTH * 4)));
-
-/* To the nearest bfloat16, ties to even, of values that are no NaN, or one that arithmetic makes: a carry out
- * of the fraction raises the exponent, up to infinity, and would only run over a NaN whose upper bits are all
- * ones. */
-DT_INLINE vector to_wire_of_sums(vector value) {
-    wire_lanes bits = (wire_lanes)value;
-    return (vector)((bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u);
-}
-
-/* The same for any value: NaNs stay NaNs. */
+/* To the nearest bfloat16, ties to even, in two multiply-adds where there are such. 2^16 value is a whole
+ * number of units of its own last place, which are those of bfloat16 for `value`; so the subtraction, the one
+ * operation that is not exact, takes from it what is to be found: value rounded to such units, or, where the
+ * difference falls below a power of two, to halves of them, and then value lies so near above its power of
+ * two that both mean the same. At a tie 2^16 value is even, hence the difference is if the rounded value is.
+ * The bits do not depend on which products are fused. Infinities become NaNs. */
 DT_INLINE vector to_wire(vector value) {
-    wire_lanes bits = (wire_lanes)value, nan = (wire_lanes)(value != value);
-    return (vector)((nan & ((bits | 0x400000u) & 0xffff0000u)) | (~nan & (wire_lanes)to_wire_of_sums(value)));
+    vector scaled = value * 0x1p16f;
+    return scaled - (scaled - value);
 }
 
 #endif

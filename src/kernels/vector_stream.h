@@ -124,16 +124,19 @@ static void moment_channels(size_t pixels, size_t stride, size_t count, const fl
 
 /* Written as loops over the lanes of small arrays, because the vector extensions have no square root. */
 DT_INLINE void adam_vector(dt_adam_step step, bool rounded, const float *g, float *w, float *m, float *v) {
+    float update[DT_WIDTH];
     for (int i = 0; i < DT_WIDTH; i++) {
         float moment = m[i] + (g[i] - m[i]) * step.one_minus_beta1;
         float square = v[i] + (g[i] * g[i] - v[i]) * step.one_minus_beta2;
         m[i] = moment;
         v[i] = square;
-        if (!rounded)
+        if (rounded)
+            update[i] = step.rate * moment / (__builtin_sqrtf(square) + step.epsilon);
+        else
             w[i] -= step.rate * moment / (__builtin_sqrtf(square) + step.epsilon);
     }
     if (rounded)
-        store(w, load(w) - update_of(step, m, v));
+        store(w, load(w) - to_wire(load(update)));
 }
 
 DT_INLINE void adam_values(dt_adam_step step, bool rounded, size_t count, const float *restrict gradient,

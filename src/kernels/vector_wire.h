@@ -5,6 +5,7 @@
 
 #include "kernels/vector_rounding.h"
 
+typedef uint32_t wire_lanes __attribute__((vector_size(DT_WIDTH * 4)));
 typedef uint16_t wire_halves __attribute__((vector_size(DT_WIDTH * 2)));
 
 DT_INLINE void store_halves(uint16_t *to, vector value) {

@@ -335,12 +335,14 @@ bool dt_model_is_dense_kernel(const dt_model *model, int tensor) {
     return dense_layer_of(model, tensor) != NULL;
 }
 
-/* Half of the range is left to the roundings of the sum. A NaN fails the comparison. */
+/* Half of the range is left to the roundings of the sum. With DT_WIRE_BF16 it ends below 2^112. A NaN fails
+ * the comparison. */
 static bool is_bounded(dt_kernels *kernels, size_t samples, dt_dense_shape shape, const float *x,
                        const float *dz) {
     double largest_x = dt_largest_magnitude(kernels, samples * (size_t)shape.in, x);
     double largest_dz = dt_largest_magnitude(kernels, samples * (size_t)shape.out, dz);
-    return (double)samples * largest_x * largest_dz < 0.5 * (double)FLT_MAX;
+    double range = dt_kernels_wire(kernels) == DT_WIRE_BF16 ? 0x1p112 : (double)FLT_MAX;
+    return (double)samples * largest_x * largest_dz < 0.5 * range;
 }
 
 bool dt_model_dense_is_finite(dt_model *model, int tensor) {
