@@ -259,10 +259,10 @@ void dt_wire_round(dt_kernels *kernels, size_t count, float *values);
 void dt_wire_pack(dt_kernels *kernels, size_t count, const float *values, uint16_t *halves);
 void dt_wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halves, float *values);
 
-/* With DT_WIRE_BF16: the update that dt_adam_update with this step took from weights whose moments are now m
- * and v, and the same taken from other weights: the bits of that call. */
-void dt_wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m, const float *v,
-                         uint16_t *halves);
+/* With DT_WIRE_BF16: dt_adam_update that also gives what it takes from the weights; and the same taken from
+ * other weights: the bits of that call. */
+void dt_wire_adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
+                         float *weights, float *m, float *v, uint16_t *halves);
 void dt_wire_apply_update(dt_kernels *kernels, size_t count, const uint16_t *halves, float *weights);
 
 #endif

@@ -173,7 +173,8 @@ typedef struct dt_bodies {
                                 float *m, float *v);
     void (*pack_halves)(size_t count, const float *values, uint16_t *halves);
     void (*unpack_halves)(size_t count, const uint16_t *halves, float *values);
-    void (*pack_update)(dt_adam_step step, size_t count, const float *m, const float *v, uint16_t *halves);
+    void (*adam_update_packed)(dt_adam_step step, size_t count, const float *gradient, float *weights,
+                               float *m, float *v, uint16_t *halves);
     void (*apply_update)(size_t count, const uint16_t *halves, float *weights);
 
     void (*triad)(size_t count, const float *b, float s, const float *c, float *a);

@@ -320,10 +320,10 @@ void dt_wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halves, f
     kernels->stream->wire_unpack(kernels, count, halves, values);
 }
 
-void dt_wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m, const float *v,
-                         uint16_t *halves) {
+void dt_wire_adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
+                         float *weights, float *m, float *v, uint16_t *halves) {
     assert(kernels->wire == DT_WIRE_BF16);
-    kernels->stream->wire_pack_update(kernels, step, count, m, v, halves);
+    kernels->stream->wire_adam_update(kernels, step, count, gradient, weights, m, v, halves);
 }
 
 void dt_wire_apply_update(dt_kernels *kernels, size_t count, const uint16_t *halves, float *weights) {

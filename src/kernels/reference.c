@@ -516,9 +516,9 @@ static void wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halve
         values[i] = value_of(halves[i]);
 }
 
-static void wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m,
-                             const float *v, uint16_t *halves) {
-    (void)kernels;
+static void wire_adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
+                             float *weights, float *m, float *v, uint16_t *halves) {
+    adam_values(kernels->wire, step, count, gradient, weights, m, v);
     for (size_t i = 0; i < count; i++)
         halves[i] = halves_of(step.rate * m[i] / (sqrtf(v[i]) + step.epsilon));
 }
@@ -545,6 +545,6 @@ const dt_stream_operations dt_stream_reference = {
     .wire_round = wire_round,
     .wire_pack = wire_pack,
     .wire_unpack = wire_unpack,
-    .wire_pack_update = wire_pack_update,
+    .wire_adam_update = wire_adam_update,
     .wire_apply_update = wire_apply_update,
 };

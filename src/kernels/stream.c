@@ -151,18 +151,19 @@ static void wire_unpack(dt_kernels *kernels, size_t count, const uint16_t *halve
     run_ranges(kernels, unpack_range, &call);
 }
 
-static void pack_update_range(void *context, int task, int worker) {
+static void packed_adam_range(void *context, int task, int worker) {
     const range_call *call = context;
     size_t begin = (size_t)task * RANGE;
     (void)worker;
-    call->bodies->pack_update(call->step, range_size(call, begin), call->a + begin, call->b + begin,
-                              call->halves + begin);
+    call->bodies->adam_update_packed(call->step, range_size(call, begin), call->a + begin, call->c + begin,
+                                     call->m + begin, call->v + begin, call->halves + begin);
 }
 
-static void wire_pack_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *m,
-                             const float *v, uint16_t *halves) {
-    range_call call = {.count = count, .step = step, .a = m, .b = v, .halves = halves};
-    run_ranges(kernels, pack_update_range, &call);
+static void wire_adam_update(dt_kernels *kernels, dt_adam_step step, size_t count, const float *gradient,
+                             float *weights, float *m, float *v, uint16_t *halves) {
+    range_call call = {.count = count, .step = step, .a = gradient, .c = weights, .m = m, .v = v};
+    call.halves = halves;
+    run_ranges(kernels, packed_adam_range, &call);
 }
 
 static void apply_update_range(void *context, int task, int worker) {
@@ -372,6 +373,6 @@ const dt_stream_operations dt_stream_vector = {
     .wire_round = wire_round,
     .wire_pack = wire_pack,
     .wire_unpack = wire_unpack,
-    .wire_pack_update = wire_pack_update,
+    .wire_adam_update = wire_adam_update,
     .wire_apply_update = wire_apply_update,
 };

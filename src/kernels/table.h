@@ -70,8 +70,8 @@ typedef struct dt_stream_operations {
     void (*wire_round)(dt_kernels *, size_t count, float *values);
     void (*wire_pack)(dt_kernels *, size_t count, const float *values, uint16_t *halves);
     void (*wire_unpack)(dt_kernels *, size_t count, const uint16_t *halves, float *values);
-    void (*wire_pack_update)(dt_kernels *, dt_adam_step, size_t count, const float *m, const float *v,
-                             uint16_t *halves);
+    void (*wire_adam_update)(dt_kernels *, dt_adam_step, size_t count, const float *gradient, float *weights,
+                             float *m, float *v, uint16_t *halves);
     void (*wire_apply_update)(dt_kernels *, size_t count, const uint16_t *halves, float *weights);
 } dt_stream_operations;
 

@@ -122,9 +122,10 @@ static void moment_channels(size_t pixels, size_t stride, size_t count, const fl
     }
 }
 
-/* Written as loops over the lanes of small arrays, because the vector extensions have no square root. */
-DT_INLINE void adam_vector(dt_adam_step step, bool rounded, const float *g, float *w, float *m, float *v) {
-    float update[DT_WIDTH];
+/* Returns what a bf16 wire carries, if it is asked for. Written as loops over the lanes of small arrays,
+ * because the vector extensions have no square root. */
+DT_INLINE vector adam_vector(dt_adam_step step, bool rounded, const float *g, float *w, float *m, float *v) {
+    float update[DT_WIDTH] = {0};
     for (int i = 0; i < DT_WIDTH; i++) {
         float moment = m[i] + (g[i] - m[i]) * step.one_minus_beta1;
         float square = v[i] + (g[i] * g[i] - v[i]) * step.one_minus_beta2;
@@ -135,36 +136,51 @@ DT_INLINE void adam_vector(dt_adam_step step, bool rounded, const float *g, floa
         else
             w[i] -= step.rate * moment / (__builtin_sqrtf(square) + step.epsilon);
     }
+    vector taken = to_wire(load(update));
     if (rounded)
-        store(w, load(w) - to_wire(load(update)));
+        store(w, load(w) - taken);
+    return taken;
 }
 
 DT_INLINE void adam_values(dt_adam_step step, bool rounded, size_t count, const float *restrict gradient,
-                           float *restrict weights, float *restrict m, float *restrict v) {
+                           float *restrict weights, float *restrict m, float *restrict v,
+                           uint16_t *restrict halves) {
     size_t whole = count / DT_WIDTH * DT_WIDTH, left = count - whole;
-    for (size_t i = 0; i < whole; i += DT_WIDTH)
-        adam_vector(step, rounded, gradient + i, weights + i, m + i, v + i);
+    for (size_t i = 0; i < whole; i += DT_WIDTH) {
+        vector taken = adam_vector(step, rounded, gradient + i, weights + i, m + i, v + i);
+        if (halves)
+            store_halves(halves + i, taken);
+    }
     if (left > 0) {
         float g[DT_WIDTH], w[DT_WIDTH], moment[DT_WIDTH], square[DT_WIDTH];
+        uint16_t last[DT_WIDTH];
         store(g, load_part(gradient + whole, left));
         store(w, load_part(weights + whole, left));
         store(moment, load_part(m + whole, left));
         store(square, load_part(v + whole, left));
-        adam_vector(step, rounded, g, w, moment, square);
+        store_halves(last, adam_vector(step, rounded, g, w, moment, square));
         memcpy(weights + whole, w, left * sizeof(float));
         memcpy(m + whole, moment, left * sizeof(float));
         memcpy(v + whole, square, left * sizeof(float));
+        if (halves)
+            memcpy(halves + whole, last, left * sizeof *last);
     }
 }
 
 static void adam_update(dt_adam_step step, size_t count, const float *restrict gradient,
                         float *restrict weights, float *restrict m, float *restrict v) {
-    adam_values(step, false, count, gradient, weights, m, v);
+    adam_values(step, false, count, gradient, weights, m, v, NULL);
 }
 
 static void adam_update_rounded(dt_adam_step step, size_t count, const float *restrict gradient,
                                 float *restrict weights, float *restrict m, float *restrict v) {
-    adam_values(step, true, count, gradient, weights, m, v);
+    adam_values(step, true, count, gradient, weights, m, v, NULL);
+}
+
+static void adam_update_packed(dt_adam_step step, size_t count, const float *restrict gradient,
+                               float *restrict weights, float *restrict m, float *restrict v,
+                               uint16_t *restrict halves) {
+    adam_values(step, true, count, gradient, weights, m, v, halves);
 }
 
 static void adam_tile(dt_adam_step step, size_t rows, size_t columns, const float *tile_values, size_t stride,

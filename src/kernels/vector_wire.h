@@ -58,28 +58,6 @@ static void unpack_halves(size_t count, const uint16_t *halves, float *values) {
     }
 }
 
-/* Bits as the update of adam_vector has them. */
-DT_INLINE vector update_of(dt_adam_step step, const float *m, const float *v) {
-    float update[DT_WIDTH];
-    for (int i = 0; i < DT_WIDTH; i++)
-        update[i] = step.rate * m[i] / (__builtin_sqrtf(v[i]) + step.epsilon);
-    return to_wire(load(update));
-}
-
-static void pack_update(dt_adam_step step, size_t count, const float *m, const float *v, uint16_t *halves) {
-    size_t i = 0;
-    for (; i + DT_WIDTH <= count; i += DT_WIDTH)
-        store_halves(halves + i, update_of(step, m + i, v + i));
-    if (i < count) {
-        float moment[DT_WIDTH], square[DT_WIDTH];
-        uint16_t last[DT_WIDTH];
-        store(moment, load_part(m + i, count - i));
-        store(square, load_part(v + i, count - i));
-        store_halves(last, update_of(step, moment, square));
-        memcpy(halves + i, last, (count - i) * sizeof *last);
-    }
-}
-
 static void apply_update(size_t count, const uint16_t *halves, float *weights) {
     size_t i = 0;
     for (; i + DT_WIDTH <= count; i += DT_WIDTH)

@@ -136,11 +136,12 @@ void dt_shards_update(dt_shards *shards, dt_adam_step step) {
         place -= slice.count;
         float *m = moments_at(shards, place, false), *v = moments_at(shards, place, true);
         uint16_t *updates = dt_spread_updates(shards->spread, slice);
-        if (slice.count > 0)
+        if (slice.count > 0 && updates)
+            dt_wire_adam_update(config->kernels, step, slice.count, gradients + slice.begin,
+                                weights + slice.begin, m, v, updates);
+        else if (slice.count > 0)
             dt_adam_update(config->kernels, step, slice.count, gradients + slice.begin, weights + slice.begin,
                            m, v);
-        if (slice.count > 0 && updates)
-            dt_wire_pack_update(config->kernels, step, slice.count, m, v, updates);
         dt_spread_start(shards->spread, piece);
         dt_spread_progress(shards->spread);
     }

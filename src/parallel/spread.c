@@ -11,7 +11,7 @@
 struct dt_spread {
     dt_spread_config config;
     dt_node_map map;
-    dt_slab updates; /* [slices.floats] halves; none with DT_WIRE_FP32 */
+    dt_slab updates; /* [slices.floats] halves; none where none travel */
     int pieces;
     int lowest, highest;       /* pieces on their way: lowest .. highest - 1 and none beside them */
     bool begun;                /* some piece was ever started */
@@ -24,7 +24,8 @@ static dt_status set_up(dt_spread *spread) {
     int ranks = dt_comm_size(config->comm);
     DT_TRY(dt_node_map_create(ranks, dt_comm_rank(config->comm),
                               config->sharing ? config->sharing->node_of : NULL, &spread->map));
-    size_t halves = dt_kernels_wire(config->kernels) == DT_WIRE_BF16 ? config->slices.floats : 0;
+    bool as_updates = dt_kernels_wire(config->kernels) == DT_WIRE_BF16 && spread->map.nodes > 1;
+    size_t halves = as_updates ? config->slices.floats : 0;
     DT_TRY(dt_slab_reserve(halves * sizeof(uint16_t), "updates as bfloat16", &spread->updates));
     for (int piece = 0; piece < spread->pieces; piece++)
         DT_TRY(dt_transfers_create(config->comm, 2 * ranks, &spread->transfers[piece]));

@@ -26,9 +26,9 @@ typedef struct dt_spread_config {
 dt_status dt_spread_create(const dt_spread_config *config, dt_spread **spread);
 void dt_spread_destroy(dt_spread *spread);
 
-/* With DT_WIRE_BF16 it is updates that travel (dt_wire_pack_update), and every node, or rank with an array of
+/* With DT_WIRE_BF16 it is updates that travel (dt_wire_adam_update), and every node, or rank with an array of
  * its own, takes them from its weights: where a slice of them belongs before its piece is started. NULL with
- * DT_WIRE_FP32. */
+ * DT_WIRE_FP32, and where there is one node. */
 uint16_t *dt_spread_updates(dt_spread *spread, dt_range slice);
 
 /* This rank's slice of piece `piece` stands: it is sent, others' are received. Every piece once, the last

@@ -103,11 +103,17 @@ static void check_updates(dt_kernels *kernels, dt_kernels *twin) {
         float *before = rig_copy(weights, count), *v = rig_absolute(m, count), *gradient = rig_input(count);
         uint16_t *halves = malloc(count * sizeof *halves), *expected = malloc(count * sizeof *expected);
         assert_true(halves && expected);
-        dt_adam_update(kernels, step, count, gradient, weights, m, v);
-        dt_wire_pack_update(kernels, step, count, m, v, halves);
+        float *plain = rig_copy(weights, count), *plain_m = rig_copy(m, count), *plain_v = rig_copy(v, count);
+        dt_adam_update(kernels, step, count, gradient, plain, plain_m, plain_v);
+        dt_wire_adam_update(kernels, step, count, gradient, weights, m, v, halves);
+        rig_check_same_bits("weights", weights, plain, count);
+        rig_check_same_bits("moments", m, plain_m, count);
+        rig_check_same_bits("squares", v, plain_v, count);
         dt_wire_apply_update(kernels, count, halves, other);
         rig_check_same_bits("update", other, weights, count);
-        dt_wire_pack_update(twin, step, count, m, v, expected);
+        /* The twin from the same moments, which a step without new ones leaves alone. */
+        dt_wire_adam_update(twin, (dt_adam_step){step.rate, 0, 0, step.epsilon}, count, gradient, plain,
+                            plain_m, plain_v, expected);
         assert_memory_equal(halves, expected, count * sizeof *halves);
         for (size_t k = 0; k < count; k++) {
             float exact = step.rate * m[k] / (sqrtf(v[k]) + step.epsilon);
@@ -119,6 +125,9 @@ static void check_updates(dt_kernels *kernels, dt_kernels *twin) {
         free(before);
         free(v);
         free(gradient);
+        free(plain);
+        free(plain_m);
+        free(plain_v);
         free(halves);
         free(expected);
     }
