@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* build/bench/kernels: every kernel by itself on the shapes of the network: milliseconds, GFLOP/s as direct
- * computation would count them and as they are executed, the share of the FMA peak or of the memory
- * bandwidth, and the error against the plain twin. */
+ * computation would count them and as they are executed, the share of the peak of the precision or of the
+ * memory bandwidth, and the error against the plain twin in float32. */
 #include "kernels_jobs.h"
 
 #include <argp.h>
@@ -13,13 +13,14 @@
 #include "dtrain/methods.h"
 #include "dtrain/probe.h"
 
-enum { MOST_BATCHES = 8, KEY_JSON = 256, KEY_ISA, KEY_KERNEL };
+enum { MOST_BATCHES = 8, KEY_JSON = 256, KEY_ISA, KEY_KERNEL, KEY_PRECISION };
 
 typedef struct bench_options {
     int batches[MOST_BATCHES];
     int batch_count, threads, repeats;
     bool json, every_isa;
     dt_isa isa;
+    dt_precision precision;
     const char *kernel; /* a part of the names to measure */
     double width;
 } bench_options;
@@ -30,7 +31,8 @@ typedef struct bench {
     dt_network network;
     dt_team *team;
     dt_kernels *kernels, *twin;
-    double peak, bandwidth; /* GFLOP/s, GB/s */
+    double fma_peak, bf16_peak; /* GFLOP/s; the latter 0 where it is emulated, and in float32 */
+    double bandwidth;           /* GB/s */
 } bench;
 
 /* One line of the result. What does not apply is 0; error NaN. */
@@ -46,6 +48,7 @@ static const struct argp_option option_table[] = {
     {"repeats", 'r', "N", 0, "timed calls; the median counts (default: 5)", 0},
     {"width", 'x', "F", 0, "width of the network (default: 1)", 0},
     {"isa", KEY_ISA, "NAME", 0, "instruction set, or all (default: the best)", 0},
+    {"precision", KEY_PRECISION, "fp32|bf16", 0, "of the operands of products (default: fp32)", 0},
     {"kernel", KEY_KERNEL, "TEXT", 0, "only kernels with this text in their names, such as conv2.forward", 0},
     {"json", KEY_JSON, NULL, 0, "print one JSON object a line", 0},
     {0},
@@ -86,6 +89,14 @@ static void read_isa(struct argp_state *state, const char *text, bench_options *
         argp_error(state, "no such instruction set: %s", text);
 }
 
+static dt_precision read_precision(struct argp_state *state, const char *text) {
+    for (int precision = DT_PRECISION_FP32; precision <= DT_PRECISION_BF16; precision++)
+        if (strcmp(dt_precision_name((dt_precision)precision), text) == 0)
+            return (dt_precision)precision;
+    argp_error(state, "no such precision: %s", text);
+    return DT_PRECISION_FP32;
+}
+
 static double read_width(struct argp_state *state, const char *text) {
     char *end;
     double value = strtod(text, &end);
@@ -106,6 +117,8 @@ static error_t parse(int key, char *text, struct argp_state *state) {
         options->width = read_width(state, text);
     else if (key == KEY_ISA)
         read_isa(state, text, options);
+    else if (key == KEY_PRECISION)
+        options->precision = read_precision(state, text);
     else if (key == KEY_KERNEL)
         options->kernel = text;
     else if (key == KEY_JSON)
@@ -119,16 +132,23 @@ static bool wanted(const bench *b, const char *name) {
     return !b->options.kernel || strstr(name, b->options.kernel);
 }
 
+/* What products are measured against: emulated ones are made of FMA. */
+static double peak_of(const bench *b) {
+    return b->bf16_peak > 0 ? b->bf16_peak : b->fma_peak;
+}
+
 static void print_machine(const bench *b) {
     const char *isa = dt_isa_name(dt_kernels_isa(b->kernels));
+    const char *precision = dt_precision_name(b->options.precision);
     if (b->options.json) {
-        printf("{\"event\":\"machine\",\"isa\":\"%s\",\"threads\":%d,\"fma_peak_gflops\":%.1f,"
-               "\"bandwidth_gb_s\":%.1f}\n",
-               isa, b->options.threads, b->peak, b->bandwidth);
+        printf("{\"event\":\"machine\",\"isa\":\"%s\",\"precision\":\"%s\",\"threads\":%d,"
+               "\"fma_peak_gflops\":%.1f,\"bf16_peak_gflops\":%.1f,\"bandwidth_gb_s\":%.1f}\n",
+               isa, precision, b->options.threads, b->fma_peak, b->bf16_peak, b->bandwidth);
         return;
     }
-    printf("%s, %d thread%s: FMA peak %.1f GFLOP/s, bandwidth %.1f GB/s\n", isa, b->options.threads,
-           b->options.threads == 1 ? "" : "s", b->peak, b->bandwidth);
+    printf("%s, %s, %d thread%s: %s peak %.1f GFLOP/s, bandwidth %.1f GB/s\n", isa, precision,
+           b->options.threads, b->options.threads == 1 ? "" : "s", b->bf16_peak > 0 ? "bf16" : "FMA",
+           peak_of(b), b->bandwidth);
     printf("%-34s %5s %10s %9s %6s %9s %6s %7s %6s %8s\n", "kernel", "batch", "ms", "GFLOP/s", "of",
            "executed", "of", "GB/s", "of", "error");
 }
@@ -141,11 +161,13 @@ static void print_rate(double rate, double limit, int width) {
 }
 
 static void print_json(const bench *b, const result *r, double direct, double executed, double bytes) {
-    printf("{\"event\":\"kernel\",\"isa\":\"%s\",\"threads\":%d,\"kernel\":\"%s\",\"batch\":%d,\"ms\":%.5f",
-           dt_isa_name(dt_kernels_isa(b->kernels)), b->options.threads, r->name, r->batch, 1e3 * r->seconds);
+    printf("{\"event\":\"kernel\",\"isa\":\"%s\",\"precision\":\"%s\",\"threads\":%d,\"kernel\":\"%s\","
+           "\"batch\":%d,\"ms\":%.5f",
+           dt_isa_name(dt_kernels_isa(b->kernels)), dt_precision_name(b->options.precision),
+           b->options.threads, r->name, r->batch, 1e3 * r->seconds);
     if (direct > 0)
         printf(",\"gflops\":%.2f,\"of_peak\":%.4f,\"executed_gflops\":%.2f,\"executed_of_peak\":%.4f", direct,
-               direct / b->peak, executed, executed / b->peak);
+               direct / peak_of(b), executed, executed / peak_of(b));
     if (bytes > 0)
         printf(",\"gb_s\":%.2f,\"of_bandwidth\":%.4f", bytes, bytes / b->bandwidth);
     if (!isnan(r->error))
@@ -161,8 +183,8 @@ static void print_result(const bench *b, const result *r) {
         return;
     }
     printf("%-34s %5d %10.4f", r->name, r->batch, 1e3 * r->seconds);
-    print_rate(direct, b->peak, 9);
-    print_rate(executed, b->peak, 9);
+    print_rate(direct, peak_of(b), 9);
+    print_rate(executed, peak_of(b), 9);
     print_rate(bytes, b->bandwidth, 7);
     if (isnan(r->error))
         printf(" %8s\n", "-");
@@ -252,8 +274,11 @@ static void bench_layers(const bench *b) {
 }
 
 static void bench_isa(bench *b, dt_isa isa) {
-    need(dt_kernels_create(&(dt_kernels_config){.team = b->team, .isa = isa}, &b->kernels));
-    b->peak = dt_probe_fma_gflops(b->kernels);
+    dt_precision precision = b->options.precision;
+    need(dt_kernels_create(&(dt_kernels_config){.team = b->team, .isa = isa, .precision = precision},
+                           &b->kernels));
+    b->fma_peak = dt_probe_fma_gflops(b->kernels);
+    b->bf16_peak = precision == DT_PRECISION_BF16 ? dt_probe_bf16_gflops(b->kernels) : 0;
     need(dt_probe_bandwidth(b->kernels, &b->bandwidth));
     print_machine(b);
     bench_layers(b);
@@ -270,7 +295,7 @@ int main(int count, char **arguments) {
         NULL,
         "The speed and the error of each kernel on the shapes of the network, with the "
         "limits of the machine beside them. Errors are the root mean square of the difference "
-        "from plain C over that of the values, on two samples.",
+        "from plain C in float32 over that of the values, on two samples.",
         0,
         0,
         0};
@@ -280,8 +305,9 @@ int main(int count, char **arguments) {
     need(dt_kernels_create(
         &(dt_kernels_config){.team = b.team, .isa = DT_ISA_BASELINE, .engine = DT_ENGINE_REFERENCE},
         &b.twin));
+    dt_isa highest = b.options.precision == DT_PRECISION_BF16 ? dt_isa_highest() : dt_isa_best();
     if (b.options.every_isa)
-        for (dt_isa isa = DT_ISA_BASELINE; isa <= dt_isa_best(); isa++)
+        for (dt_isa isa = DT_ISA_BASELINE; isa <= highest; isa++)
             bench_isa(&b, isa);
     else
         bench_isa(&b, b.options.isa);
