@@ -171,9 +171,9 @@ static size_t filter_floats(const dt_winograd *w, size_t rows) {
 static layout layout_of(const dt_winograd *w, const cut *c, int channels) {
     size_t block = (size_t)w->bodies->block;
     layout l = {.channels = (size_t)channels, .blocks = parts_of((size_t)channels, block)};
-    l.block = (size_t)(c->grid.positions * c->group) * operand_floats(w);
-    l.point = l.blocks * l.block + block;
-    l.group = c->points * l.point;
+    l.point = (size_t)(c->grid.positions * c->group) * operand_floats(w);
+    l.block = c->points * l.point + block;
+    l.group = l.blocks * l.block;
     return l;
 }
 
@@ -204,7 +204,7 @@ static direction direction_of(const dt_winograd *w, cut c, int threads, bool bac
 static int strip_of(const dt_winograd *w, int threads) {
     const direction *d = &w->backward;
     int strip = STRIP, wanted = threads * TASKS_PER_THREAD;
-    if (d->cut.points * d->from.block * (size_t)d->cut.groups_of_leaf * sizeof(float) > SLICE_BYTES)
+    if (d->from.block * (size_t)d->cut.groups_of_leaf * sizeof(float) > SLICE_BYTES)
         return 1;
     while (strip > 1 && (int)(w->forward.blocks * parts_of(d->blocks, (size_t)strip)) < wanted)
         strip--;
