@@ -14,13 +14,15 @@
 enum {
     DEPTH_BLOCK = 128, /* with a panel of 48 columns 24 KB: in the first-level cache beside a tile of A */
     LINE = DT_ALIGNMENT_FLOATS,
-    PACK_BLOCK = 512,    /* depth that one packing task covers */
-    GROUP_PANELS = 4,    /* of one forward task: a block of A that they share comes from afar once */
-    DATA_TILES = 4,      /* tiles of weight rows of one task of the input gradient */
-    STRIP_TILES = 2,     /* tiles of weight rows of one gradient task: 2 keep a panel of dz in the cache */
-    BLOCK_PANELS = 10,   /* panels of an update's block: runs of 1,920 bytes, 15 KB of gradients */
-    SEGMENTS_AHEAD = 6,  /* rows of tiles between the fetch of weights and moments and their update */
-    TASKS_PER_THREAD = 3 /* below that rows are split too */
+    PACK_BLOCK = 512,  /* depth that one packing task covers */
+    GROUP_PANELS = 4,  /* of one forward task: a block of A that they share comes from afar once */
+    DATA_TILES = 4,    /* tiles of weight rows of one task of the input gradient */
+    STRIP_TILES = 2,   /* tiles of weight rows of one gradient task: 2 keep a panel of dz in the cache */
+    BLOCK_PANELS = 10, /* panels of an update's block: runs of 1,920 bytes, 15 KB of gradients */
+    RANGE_BYTES = 640 << 10, /* of dz that stays in the second-level cache while a task takes rows of tiles */
+    RANGE_ROW_TILES = 16,    /* of a task */
+    SEGMENTS_AHEAD = 6,      /* rows of tiles between the fetch of weights and moments and their update */
+    TASKS_PER_THREAD = 3     /* below that rows are split too */
 };
 
 static size_t tiles_of(size_t count, int tile) {
@@ -353,60 +355,101 @@ static void prefetch_tile(const gradient *g, size_t row_tile, size_t panel) {
             __builtin_prefetch(g->sink.base + row * out + i, 1, 3);
 }
 
-static void gradient_strip(void *context, int task, int worker) {
-    const gradient *g = context;
-    size_t first = (size_t)task * STRIP_TILES, end = smaller(g->row_tiles, first + STRIP_TILES);
-    float *stack = dt_worker_scratch(g->kernels, worker);
-    for (size_t panel = 0; panel < g->panels; panel++)
-        for (size_t row_tile = first; row_tile < end; row_tile++) {
-            prefetch_tile(g, row_tile, panel);
-            compute_tile(g, row_tile, panel, stack, NULL, NULL);
-            store_roots(g, row_tile, panel, stack);
-        }
+/* A task's part of the gradient: rows of tiles and a range of panels, whose dz they share. */
+typedef struct part {
+    size_t row_tile, end_row_tile, panel, end_panel;
+} part;
+
+/* Panels of a range: whole blocks, of which at least one. */
+static size_t range_panels(const gradient *g) {
+    size_t panel = g->steps * (size_t)g->bodies->tile_columns * sizeof(float);
+    return larger(1, RANGE_BYTES / (panel * BLOCK_PANELS)) * BLOCK_PANELS;
 }
 
-/* A row of a tile, in the order in which they are updated: BLOCK_PANELS panels make a block, which is walked
- * row by row, so that memory is met in longer runs. */
+static int count_parts(const gradient *g) {
+    return (int)(tiles_of(g->row_tiles, RANGE_ROW_TILES) * tiles_of(g->panels, (int)range_panels(g)));
+}
+
+static part part_of(const gradient *g, int task) {
+    size_t panels = range_panels(g), groups = tiles_of(g->row_tiles, RANGE_ROW_TILES);
+    size_t row_tile = (size_t)task % groups * RANGE_ROW_TILES, panel = (size_t)task / groups * panels;
+    return (part){row_tile, smaller(g->row_tiles, row_tile + RANGE_ROW_TILES), panel,
+                  smaller(g->panels, panel + panels)};
+}
+
+static void gradient_part(void *context, int task, int worker) {
+    const gradient *g = context;
+    part p = part_of(g, task);
+    float *stack = dt_worker_scratch(g->kernels, worker);
+    for (size_t first = p.row_tile; first < p.end_row_tile; first += STRIP_TILES)
+        for (size_t panel = p.panel; panel < p.end_panel; panel++)
+            for (size_t tile = first; tile < smaller(p.end_row_tile, first + STRIP_TILES); tile++) {
+                prefetch_tile(g, tile, panel);
+                compute_tile(g, tile, panel, stack, NULL, NULL);
+                store_roots(g, tile, panel, stack);
+            }
+}
+
+/* A row of a tile, in the order in which they are updated: BLOCK_PANELS panels of a row of tiles make a
+ * block, which is walked row by row, so that memory is met in longer runs. */
 typedef struct segment {
-    size_t block, row, panel;
+    size_t number, row_tile, first_panel; /* of the block */
+    size_t row, panel;
 } segment;
 
-/* A row of tiles on its way into the weights. While the products of one block are computed, the block before
- * goes through Adam's step, whose divisions and memory traffic then cost next to nothing. */
-typedef struct update_strip {
+/* A part on its way into the weights. While the products of one block are computed, the block before goes
+ * through Adam's step, whose divisions and memory traffic then cost next to nothing. */
+typedef struct update {
     const gradient *g;
-    size_t row_tile, rows;
+    part part;
     float *blocks[2]; /* [BLOCK_PANELS tiles, then room for a stack] */
     segment now, ahead;
-    size_t updated, fetched, all;
-    size_t start, limit; /* segments that were updated when the tile began, and that may be when it ends */
-} update_strip;
+    size_t updated, fetched, computed; /* segments; those of the blocks computed so far */
+    size_t start;                      /* segments that were updated when the tile began */
+} update;
 
-static void advance(const update_strip *strip, segment *at) {
-    size_t end = smaller(at->block + BLOCK_PANELS, strip->g->panels);
-    if (++at->panel < end)
+static size_t tile_rows_at(const gradient *g, size_t row_tile) {
+    size_t tile_rows = (size_t)g->bodies->tile_rows;
+    return smaller(tile_rows, (size_t)g->shape.in - row_tile * tile_rows);
+}
+
+static size_t block_end(const update *u, const segment *at) {
+    return smaller(at->first_panel + BLOCK_PANELS, u->part.end_panel);
+}
+
+/* The first segment of the next block. */
+static segment behind_block(const update *u, const segment *at) {
+    size_t panel = block_end(u, at), row_tile = at->row_tile;
+    if (panel == u->part.end_panel) {
+        panel = u->part.panel;
+        row_tile++;
+    }
+    return (segment){at->number + 1, row_tile, panel, 0, panel};
+}
+
+static void advance(const update *u, segment *at) {
+    if (++at->panel < block_end(u, at))
         return;
-    at->panel = at->block;
-    if (++at->row < strip->rows)
-        return;
-    *at = (segment){end, 0, end};
+    at->panel = at->first_panel;
+    if (++at->row == tile_rows_at(u->g, at->row_tile))
+        *at = behind_block(u, at);
 }
 
-static size_t segment_offset(const update_strip *strip, segment at) {
-    const gradient *g = strip->g;
-    size_t row = strip->row_tile * (size_t)g->bodies->tile_rows + at.row;
-    return row * (size_t)g->shape.out + at.panel * (size_t)g->bodies->tile_columns;
+static size_t segment_offset(const gradient *g, const segment *at) {
+    size_t row = at->row_tile * (size_t)g->bodies->tile_rows + at->row;
+    return row * (size_t)g->shape.out + at->panel * (size_t)g->bodies->tile_columns;
 }
 
-static size_t segment_columns(const update_strip *strip, segment at) {
-    size_t tile_columns = (size_t)strip->g->bodies->tile_columns;
-    return smaller(tile_columns, (size_t)strip->g->shape.out - at.panel * tile_columns);
+static size_t segment_columns(const gradient *g, const segment *at) {
+    size_t tile_columns = (size_t)g->bodies->tile_columns;
+    return smaller(tile_columns, (size_t)g->shape.out - at->panel * tile_columns);
 }
 
-static void fetch_segments(update_strip *strip, size_t end) {
-    const gradient *g = strip->g;
-    for (; strip->fetched < smaller(end, strip->all); strip->fetched++, advance(strip, &strip->ahead)) {
-        size_t offset = segment_offset(strip, strip->ahead), columns = segment_columns(strip, strip->ahead);
+static void fetch_segments(update *u, size_t end) {
+    const gradient *g = u->g;
+    for (; u->fetched < end && u->ahead.row_tile < u->part.end_row_tile;
+         u->fetched++, advance(u, &u->ahead)) {
+        size_t offset = segment_offset(g, &u->ahead), columns = segment_columns(g, &u->ahead);
         for (size_t i = offset; i < offset + columns; i += LINE) {
             __builtin_prefetch(g->weights + i, 1, 3);
             __builtin_prefetch(g->m + i, 1, 3);
@@ -415,47 +458,53 @@ static void fetch_segments(update_strip *strip, size_t end) {
     }
 }
 
-static void update_segments(update_strip *strip, size_t end) {
-    const gradient *g = strip->g;
+static void update_segments(update *u, size_t end) {
+    const gradient *g = u->g;
     size_t tile_columns = (size_t)g->bodies->tile_columns, tile = (size_t)g->bodies->tile_rows * tile_columns;
-    for (; strip->updated < end; strip->updated++, advance(strip, &strip->now)) {
-        segment at = strip->now;
-        size_t offset = segment_offset(strip, at);
-        const float *gradients = strip->blocks[at.block / BLOCK_PANELS % 2];
-        fetch_segments(strip, strip->updated + SEGMENTS_AHEAD);
-        dt_adam_body(g->kernels)(g->step, segment_columns(strip, at),
-                                 gradients + (at.panel - at.block) * tile + at.row * tile_columns,
+    for (; u->updated < end; u->updated++, advance(u, &u->now)) {
+        const segment *at = &u->now;
+        size_t offset = segment_offset(g, at);
+        const float *gradients = u->blocks[at->number % 2];
+        fetch_segments(u, u->updated + SEGMENTS_AHEAD);
+        dt_adam_body(g->kernels)(g->step, segment_columns(g, at),
+                                 gradients + (at->panel - at->first_panel) * tile + at->row * tile_columns,
                                  g->weights + offset, g->m + offset, g->v + offset);
     }
 }
 
 /* As many segments as a tile has, in step with its leaves. */
 static void update_between(void *context, size_t leaves) {
-    update_strip *strip = context;
-    size_t due = strip->start + strip->rows * leaves / (size_t)strip->g->plan->leaves;
-    update_segments(strip, smaller(due, strip->limit));
+    update *u = context;
+    size_t due = u->start + (size_t)u->g->bodies->tile_rows * leaves / (size_t)u->g->plan->leaves;
+    update_segments(u, smaller(due, u->computed));
 }
 
 static size_t block_floats(const dt_bodies *bodies) {
     return (size_t)((BLOCK_PANELS + DT_LEAF_DEPTH) * bodies->tile_rows * bodies->tile_columns);
 }
 
-static void update_row_tile(void *context, int task, int worker) {
-    const gradient *g = context;
-    size_t tile_rows = (size_t)g->bodies->tile_rows, tile = tile_rows * (size_t)g->bodies->tile_columns;
-    update_strip strip = {.g = g, .row_tile = (size_t)task};
-    strip.blocks[0] = dt_worker_scratch(g->kernels, worker);
-    strip.blocks[1] = strip.blocks[0] + block_floats(g->bodies);
-    strip.rows = smaller(tile_rows, (size_t)g->shape.in - (size_t)task * tile_rows);
-    strip.all = strip.rows * g->panels;
-    for (size_t panel = 0; panel < g->panels; panel++) {
-        size_t place = panel % BLOCK_PANELS;
-        strip.start = strip.updated;
-        strip.limit = (panel - place) * strip.rows;
-        compute_tile(g, strip.row_tile, panel, strip.blocks[panel / BLOCK_PANELS % 2] + place * tile,
-                     update_between, &strip);
+static void compute_block(update *u, const segment *at) {
+    const gradient *g = u->g;
+    size_t tile = (size_t)(g->bodies->tile_rows * g->bodies->tile_columns), end = block_end(u, at);
+    float *to = u->blocks[at->number % 2];
+    for (size_t panel = at->first_panel; panel < end; panel++, to += tile) {
+        u->start = u->updated;
+        compute_tile(g, at->row_tile, panel, to, update_between, u);
     }
-    update_segments(&strip, strip.all);
+    update_segments(u, u->computed);
+    u->computed += tile_rows_at(g, at->row_tile) * (end - at->first_panel);
+}
+
+static void update_part(void *context, int task, int worker) {
+    const gradient *g = context;
+    update u = {.g = g, .part = part_of(g, task)};
+    segment at = {0, u.part.row_tile, u.part.panel, 0, u.part.panel};
+    u.now = u.ahead = at;
+    u.blocks[0] = dt_worker_scratch(g->kernels, worker);
+    u.blocks[1] = u.blocks[0] + block_floats(g->bodies);
+    for (; at.row_tile < u.part.end_row_tile; at = behind_block(&u, &at))
+        compute_block(&u, &at);
+    update_segments(&u, u.computed);
 }
 
 /* The pieces of shared scratch, in their order. */
@@ -481,7 +530,7 @@ static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, co
     take_gradient_scratch(&arena, plan->samples, &g);
     if (dweights.base) {
         dt_team_run(kernels->team, (int)(g.panels + g.row_tiles), pack_gradient, &g);
-        dt_team_run(kernels->team, (int)tiles_of(g.row_tiles, STRIP_TILES), gradient_strip, &g);
+        dt_team_run(kernels->team, count_parts(&g), gradient_part, &g);
     }
     dt_dense_bias_gradient(kernels, plan, (size_t)shape.out, dz, g.bias, dbias);
 }
@@ -498,7 +547,7 @@ static void dense_update(dt_kernels *kernels, dt_dense_shape shape, const dt_lea
     g.v = v;
     take_gradient_scratch(&arena, plan->samples, &g);
     dt_team_run(kernels->team, (int)(g.panels + g.row_tiles), pack_gradient, &g);
-    dt_team_run(kernels->team, (int)g.row_tiles, update_row_tile, &g);
+    dt_team_run(kernels->team, count_parts(&g), update_part, &g);
 }
 
 static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shape, int samples) {
