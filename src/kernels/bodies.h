@@ -9,6 +9,7 @@
 #define DTRAIN_KERNELS_BODIES_H
 
 #include "dtrain/kernels.h"
+#include "dtrain/memory.h"
 
 /* No instruction set has higher tiles. */
 enum { DT_MOST_TILE_ROWS = 8, DT_MOST_PRODUCT_ROWS = 6 };
@@ -30,8 +31,8 @@ typedef struct dt_fetch {
     size_t at, floats, stride, runs, lines;
 } dt_fetch;
 
-/* Steps of gemm_tile between two times, and floats of a line. */
-enum { DT_FETCH_STEPS = 8, DT_FETCH_LINE = 16 };
+/* Steps of gemm_tile between two times. */
+enum { DT_FETCH_STEPS = 8 };
 
 /* Products of packed matrices. A step of a chain is one row of the packed operands: a value of each column
  * or, in the bodies for bfloat16, two rows rounded and paired (vector_operands.h), the last one with zeros

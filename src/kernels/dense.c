@@ -68,7 +68,7 @@ static share share_of(const product *p, int task) {
 /* The share's part of b in the depth block at k, fetched in step with `tiles` tiles. */
 static dt_fetch fetch_of(const product *p, share own, size_t k, size_t tiles) {
     size_t runs = own.column < own.end ? smaller(DEPTH_BLOCK, p->depth - k) : 0;
-    size_t floats = own.end - own.column, lines = runs * parts_of(floats, DT_FETCH_LINE);
+    size_t floats = own.end - own.column, lines = runs * parts_of(floats, DT_ALIGNMENT_FLOATS);
     size_t times = tiles * parts_of(steps_of(p->kernels, DEPTH_BLOCK), DT_FETCH_STEPS);
     return (dt_fetch){.run = p->b + k * p->columns + own.column,
                       .floats = floats,
@@ -128,14 +128,14 @@ static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, c
     p.depth = (size_t)shape.in;
     p.columns = (size_t)shape.out;
     p.relu = relu;
-    p.row_tiles = tiles_of(p.rows, p.bodies->tile_rows);
+    p.row_tiles = parts_of(p.rows, (size_t)p.bodies->tile_rows);
     p.packed_a = kernels->shared;
-    size_t panels = tiles_of(p.columns, p.bodies->tile_columns);
+    size_t panels = parts_of(p.columns, (size_t)p.bodies->tile_columns);
     size_t wanted = (size_t)dt_team_size(kernels->team) * TASKS_PER_THREAD;
     size_t together = larger(1, smaller(GROUP_PANELS, panels / wanted));
     p.group = together * (size_t)p.bodies->tile_columns;
     p.row_parts = panels >= wanted ? 1 : (int)smaller(p.row_tiles, (wanted + panels - 1) / panels);
-    dt_team_run(kernels->team, (int)(p.row_tiles * tiles_of(p.depth, PACK_BLOCK)), pack_rows, &p);
+    dt_team_run(kernels->team, (int)(p.row_tiles * parts_of(p.depth, PACK_BLOCK)), pack_rows, &p);
     dt_team_run(kernels->team, (int)parts_of(panels, together) * p.row_parts, product_group, &p);
 }
 
@@ -155,12 +155,12 @@ typedef struct data_call {
 
 static size_t group_lanes(const data_call *call, size_t group) {
     size_t width = (size_t)call->bodies->width, left = call->rows - group * call->lanes;
-    return smaller(call->lanes, tiles_of(left, (int)width) * width);
+    return smaller(call->lanes, parts_of(left, width) * width);
 }
 
 static void pack_group(void *context, int task, int worker) {
     const data_call *call = context;
-    size_t pieces = tiles_of(call->out, PACK_BLOCK), group = (size_t)task / pieces;
+    size_t pieces = parts_of(call->out, PACK_BLOCK), group = (size_t)task / pieces;
     size_t k = (size_t)task % pieces * PACK_BLOCK, row = group * call->lanes,
            lanes = group_lanes(call, group);
     (void)worker;
@@ -228,19 +228,19 @@ static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const
     call.steps = steps_of(kernels, call.out);
     call.lanes = (size_t)(call.bodies->width * call.bodies->product_vectors);
     call.packed = kernels->shared;
-    size_t groups = tiles_of(call.rows, (int)call.lanes);
-    dt_team_run(kernels->team, (int)(groups * tiles_of(call.out, PACK_BLOCK)), pack_group, &call);
-    dt_team_run(kernels->team, (int)tiles_of(call.in, call.bodies->product_rows * DATA_TILES), data_task,
-                &call);
+    size_t groups = parts_of(call.rows, call.lanes);
+    dt_team_run(kernels->team, (int)(groups * parts_of(call.out, PACK_BLOCK)), pack_group, &call);
+    dt_team_run(kernels->team, (int)parts_of(call.in, (size_t)call.bodies->product_rows * DATA_TILES),
+                data_task, &call);
 }
 
 static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shape, int samples) {
     const dt_bodies *bodies = kernels->bodies;
     size_t tile = (size_t)(bodies->tile_rows * bodies->tile_columns);
-    size_t row_tiles = tiles_of((size_t)samples, bodies->tile_rows);
+    size_t row_tiles = parts_of((size_t)samples, (size_t)bodies->tile_rows);
     dt_scratch_need gradient = dt_dense_vector_gradient_need(kernels, shape, samples);
     size_t forward = row_tiles * (size_t)bodies->tile_rows * steps_of(kernels, (size_t)shape.in);
-    size_t backward = tiles_of((size_t)samples, bodies->width) * (size_t)bodies->width *
+    size_t backward = parts_of((size_t)samples, (size_t)bodies->width) * (size_t)bodies->width *
                       steps_of(kernels, (size_t)shape.out);
     size_t panels = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + GROUP_PANELS * row_tiles * tile;
     size_t products = (size_t)(DATA_TILES * bodies->product_rows * bodies->product_vectors * bodies->width) *

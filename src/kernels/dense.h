@@ -7,19 +7,15 @@
 #include "kernels/sizes.h"
 #include "kernels/table.h"
 
-static inline size_t tiles_of(size_t count, int tile) {
-    return (count + (size_t)tile - 1) / (size_t)tile;
-}
-
 /* Steps of a chain over `depth` values, and so rows of its packed operands. */
 static inline size_t steps_of(const dt_kernels *kernels, size_t depth) {
-    return tiles_of(depth, kernels->products->pair);
+    return parts_of(depth, (size_t)kernels->products->pair);
 }
 
 /* Columns of the panel at `column`: tile_columns, or at the right edge as many whole vectors as it takes. */
 static inline size_t panel_lanes(const dt_bodies *bodies, size_t columns, size_t column) {
-    size_t width = (size_t)bodies->width, left = (columns - column + width - 1) / width * width;
-    return smaller((size_t)bodies->tile_columns, left);
+    size_t width = (size_t)bodies->width;
+    return smaller((size_t)bodies->tile_columns, parts_of(columns - column, width) * width);
 }
 
 /* Of dense_gradient.c; as the operations of these names in table.h. */

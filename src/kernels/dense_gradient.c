@@ -122,11 +122,11 @@ static size_t range_panels(const gradient *g) {
 }
 
 static int count_parts(const gradient *g) {
-    return (int)(tiles_of(g->row_tiles, RANGE_ROW_TILES) * tiles_of(g->panels, (int)range_panels(g)));
+    return (int)(parts_of(g->row_tiles, RANGE_ROW_TILES) * parts_of(g->panels, range_panels(g)));
 }
 
 static part part_of(const gradient *g, int task) {
-    size_t panels = range_panels(g), groups = tiles_of(g->row_tiles, RANGE_ROW_TILES);
+    size_t panels = range_panels(g), groups = parts_of(g->row_tiles, RANGE_ROW_TILES);
     size_t row_tile = (size_t)task % groups * RANGE_ROW_TILES, panel = (size_t)task / groups * panels;
     return (part){row_tile, smaller(g->row_tiles, row_tile + RANGE_ROW_TILES), panel,
                   smaller(g->panels, panel + panels)};
@@ -265,8 +265,8 @@ static void update_part(void *context, int task, int worker) {
 /* The pieces of shared scratch, in their order. */
 static void take_gradient_scratch(dt_arena *arena, int samples, gradient *g) {
     g->steps = steps_of(g->kernels, (size_t)samples);
-    g->row_tiles = tiles_of((size_t)g->shape.in, g->bodies->tile_rows);
-    g->panels = tiles_of((size_t)g->shape.out, g->bodies->tile_columns);
+    g->row_tiles = parts_of((size_t)g->shape.in, (size_t)g->bodies->tile_rows);
+    g->panels = parts_of((size_t)g->shape.out, (size_t)g->bodies->tile_columns);
     g->packed_x = dt_arena_take_floats(arena, g->row_tiles * g->steps * (size_t)g->bodies->tile_rows);
     g->packed_dz = dt_arena_take_floats(arena, g->panels * g->steps * (size_t)g->bodies->tile_columns);
     g->bias = dt_arena_take_floats(arena, dt_dense_bias_floats(samples, (size_t)g->shape.out));

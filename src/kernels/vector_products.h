@@ -70,7 +70,7 @@ DT_INLINE void tile_store(tile c, int vectors, float *to) {
 DT_INLINE void fetch_some(dt_fetch *fetch) {
     for (size_t i = 0; i < fetch->lines && fetch->runs > 0; i++) {
         __builtin_prefetch(fetch->run + fetch->at, 0, 2);
-        fetch->at += DT_FETCH_LINE;
+        fetch->at += DT_ALIGNMENT_FLOATS;
         if (fetch->at < fetch->floats)
             continue;
         fetch->at = 0;
