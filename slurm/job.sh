@@ -149,14 +149,33 @@ job_make_whole_launcher() {
 job_hand_on() { # signal from Slurm
     job_asked=$1 job_interrupted=1
     job_say "SIG$1 from Slurm: the run is asked to save and to leave"
-    kill -"$job_signal" "$job_process" 2>/dev/null || true
+    [ -n "$job_messenger" ] || {
+        job_deliver &
+        job_messenger=$!
+        disown
+    }
+}
+
+# A launcher that is still starting its ranks dies of USR1 (mpirun with an internal error), and a run saves after its first
+# step at the earliest: it is told when it has begun to train.
+job_deliver() {
+    while [ "$job_signal" = USR1 ] && [ "$(job_records)" = "$job_records_before" ]; do
+        sleep 0.2
+    done
+    kill -"$job_signal" "$job_process" 2>/dev/null
+}
+
+# A text that changes when a run begins to train: its first entry in the records.
+job_records() {
+    stat -c '%i %y %s' "$job_out/metrics.jsonl" 2>/dev/null || echo none
 }
 
 # Runs a command, which gets this signal whatever Slurm sends. It is in the background because bash looks at signals only
 # between commands; `wait` returns early when one comes.
 job_start() { # signal, command...
-    job_signal=$1
+    job_signal=$1 job_messenger=""
     shift
+    job_records_before=$(job_records)
     "$@" &
     job_process=$!
     trap 'job_hand_on USR1' USR1
@@ -169,6 +188,7 @@ job_start() { # signal, command...
         wait "$job_process" || job_status=$?
     done
     trap '' USR1
+    [ -z "$job_messenger" ] || kill "$job_messenger" 2>/dev/null || true
 }
 
 # Runs dtrain with the user's options and those given. Both launchers hand USR1 on to the ranks, which agree among

@@ -79,6 +79,11 @@ struct dt_options {
     dt_settings_walk walk; /* names and values of all of the above, for the records of a run; NULL: none */
 };
 
+/* From now on SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask the run that follows to save and leave; they do not
+ * end this process any more, save for a second SIGINT. A program calls it before it starts MPI, which takes a
+ * moment; without it dt_train_run does. Main thread; not collective. */
+void dt_train_heed_signals(void);
+
 /* Trains. On rank 0: progress and results on the terminal, metrics.jsonl and checkpoints in options->out.
  * Everything that can fail is checked on all ranks before the first step. Errors: any code of status.h, the
  * same on all ranks; DT_STOPPED when a signal or --max-time ended the run and its state was saved. */

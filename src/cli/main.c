@@ -11,6 +11,7 @@
 #include "dtrain/comm.h"
 #include "dtrain/log.h"
 #include "dtrain/report.h"
+#include "dtrain/train.h"
 #include "dtrain/version.h"
 
 /* Nobody who stops reading our output ends a run, and no file that the run opens takes the place of a
@@ -97,6 +98,8 @@ int main(int argc, char **argv) {
         return print_report(&line);
     if (!dt_failed(&status) && line.command >= DT_COMMAND_INSPECT)
         return run_alone(&line);
+    if (!dt_failed(&status) && line.command == DT_COMMAND_TRAIN)
+        dt_train_heed_signals();
 
     dt_comm *comm;
     dt_status started = dt_comm_create(&comm);

@@ -69,7 +69,6 @@ static void close_run(dt_run *run) {
     dt_strategy_destroy(run->strategy);
     free(run->order);
     dt_session_close(&run->session);
-    dt_signals_restore();
 }
 
 static void plan_progress(dt_run *run) {
@@ -356,6 +355,10 @@ static dt_status train(dt_run *run, const dt_resume *resume) {
     say_start(run, resume);
     DT_TRY(run_epochs(run));
     return run->stopping && !dt_run_is_complete(run) ? dt_checkpointing_stop(run) : conclude(run);
+}
+
+void dt_train_heed_signals(void) {
+    dt_signals_install();
 }
 
 dt_status dt_train_run(const dt_options *options, dt_comm *comm) {

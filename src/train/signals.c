@@ -4,6 +4,7 @@
 
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -15,7 +16,7 @@ static const struct {
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static atomic_int caught, interrupted; /* lock-free, as a handler needs it */
-static struct sigaction previous[KINDS];
+static bool installed;
 
 static void take_note(int number) {
     static const char words[] = "dtrain: second SIGINT: leaving at once, nothing is saved\n";
@@ -31,16 +32,13 @@ static void take_note(int number) {
 }
 
 void dt_signals_install(void) {
+    if (installed)
+        return;
     struct sigaction action = {.sa_handler = take_note, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
-    caught = interrupted = 0;
     for (int i = 0; i < KINDS; i++)
-        sigaction(kinds[i].number, &action, &previous[i]);
-}
-
-void dt_signals_restore(void) {
-    for (int i = 0; i < KINDS; i++)
-        sigaction(kinds[i].number, &previous[i], NULL);
+        sigaction(kinds[i].number, &action, NULL);
+    installed = true;
 }
 
 int dt_signals_caught(void) {

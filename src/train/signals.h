@@ -6,11 +6,9 @@
 
 #include <pthread.h>
 
-/* From now on the signals are noted. Forgets what was noted before. */
+/* From now on the signals are noted, until the process ends: one that comes after the run must not spoil its
+ * exit code. Nothing when they are noted already. */
 void dt_signals_install(void);
-
-/* Gives the signals back what they did before dt_signals_install. */
-void dt_signals_restore(void);
 
 /* The first one that came, or 0. Any thread. */
 int dt_signals_caught(void);

@@ -32,7 +32,26 @@ run 2 "$folder/log" "${options[@]}" --out "$folder/run" --resume
 [ "$code" -eq 0 ] || fail "the end: exit code $code: $(cat "$folder/log")"
 [ "$(result "$folder/run")" = "$expected" ] || fail "stopped and resumed: $(result "$folder/run")"
 
-# 2. To mpirun itself: SIGUSR1 goes to all ranks. After SIGTERM it gives the ranks a second; whether or not that is
+# 2. To a rank that is still starting MPI, which takes longer than the way to its handlers: done after the first step.
+more_ranks() { # number
+    [ "$(ranks | wc -l)" -gt "$1" ]
+}
+has_handlers() { # process
+    local caught
+    caught=$(sed -n 's/^SigCgt:\s*//p' "/proc/$1/status" 2>/dev/null)
+    [ -n "$caught" ] && [ $((0x$caught >> 9 & 1)) -eq 1 ] # bit 9 is signal 10, SIGUSR1
+}
+launch 2 "$folder/log" "${options[@]}" --out "$folder/early"
+await 30 more_ranks 1
+mapfile -t processes < <(ranks)
+await 30 has_handlers "${processes[1]}"
+kill -USR1 "${processes[1]}"
+[ ! -s "$folder/log" ] || echo "the signal came after the first words: $(cat "$folder/log")"
+finish 30
+stopped "$folder/log" 'SIGUSR1 at rank 1'
+expect "$folder/log" 'after step 1:'
+
+# 3. To mpirun itself: SIGUSR1 goes to all ranks. After SIGTERM it gives the ranks a second; whether or not that is
 #    enough to save, nothing is lost that was saved before.
 launch 2 "$folder/log" --epochs 100000 --checkpoint-every 1epoch --out "$folder/launcher"
 await_line "$folder/log" '^checkpoint:'
@@ -50,7 +69,7 @@ run 1 "$folder/log" --max-steps $((saved + 20)) --epochs 100000 --out "$folder/l
 step=$(sed -nE 's/^resumed: .* step ([0-9]+)$/\1/p' "$folder/log")
 [ "${step:-0}" -ge "$saved" ] || fail "step $saved was saved, step ${step:-none} resumed: $(cat "$folder/log")"
 
-# 3. A second SIGINT leaves at once: the rank does not reach the end of its step, because another is stopped.
+# 4. A second SIGINT leaves at once: the rank does not reach the end of its step, because another is stopped.
 launch 2 "$folder/log" "${options[@]}" --epochs 100000 --out "$folder/twice"
 await_line "$folder/log" '^epoch 1/'
 mapfile -t processes < <(ranks)
@@ -63,7 +82,7 @@ finish 10
 [ "$code" -eq 130 ] || fail "second SIGINT: exit code $code: $(cat "$folder/log")"
 expect "$folder/log" 'second SIGINT: leaving at once'
 
-# 4. --max-time: the same by itself, and in time.
+# 5. --max-time: the same by itself, and in time.
 SECONDS=0
 run 2 "$folder/log" --epochs 100000 --out "$folder/time" --max-time 4s
 stopped "$folder/log" --max-time
@@ -72,7 +91,7 @@ run 1 "$folder/log" --epochs 100000 --out "$folder/time" --resume --max-time 4s
 stopped "$folder/log" --max-time
 expect "$folder/log" '^resumed: '
 
-# 5. During an evaluation: noticed between its calls, and the epoch is evaluated when the run goes on.
+# 6. During an evaluation: noticed between its calls, and the epoch is evaluated when the run goes on.
 # It has to last for more than a second, which takes fewer images where sanitizers watch.
 images=60000
 ! "$dtrain" info | grep -q ', sanitizers ' || images=20000

@@ -49,6 +49,18 @@ if [ "$DT_CLUSTER_MODE" = hosts ]; then
     says unshared.out 'warning: the ranks run on different processors.*Other Processor 9000 \(rank 1\)'
 fi
 
+# Slurm's warning may come while the script still looks at the nodes, and finds a launcher that has only just started, and
+# ranks that have no handler yet: the run saves and leaves all the same.
+mkdir early
+printf '#!/bin/sh\n[ "$1" != --mpi=none ] || scancel -b -s USR1 "$SLURM_JOB_ID"\nexec %s "$@"\n' "$(command -v srun)" >early/srun
+chmod +x early/srun
+for way in srun mpirun; do
+    early=$(PATH=$work/early:$PATH DTRAIN_LAUNCHER=$way submit "${layout[@]}" -o "early-$way.out" "$scripts/train.sbatch" "${tiny[@]}" --epochs 100000)
+    ended "$early" 60 FAILED 75
+    says "early-$way.out" 'SIGUSR1 from Slurm: the run is asked'
+    says "early-$way.out" '^stopped as asked \(SIGUSR1 at rank 0\)'
+done
+
 # Faults of the cluster and of the call: an srun that does not know PMIx, a program that does not exist, options that are
 # wrong, a folder that cannot be.
 mkdir bin
