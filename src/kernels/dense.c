@@ -8,10 +8,13 @@
 #include "kernels/leaf_sums.h"
 
 enum {
-    DEPTH_BLOCK = 128,   /* with a panel of 48 columns 24 KB: in the first-level cache beside a tile of A */
-    PACK_BLOCK = 512,    /* depth that one packing task covers */
-    GROUP_PANELS = 4,    /* of one forward task: a block of A that they share comes from afar once */
-    DATA_TILES = 4,      /* tiles of weight rows of one task of the input gradient */
+    DEPTH_BLOCK = 128, /* with a panel of 48 columns 24 KB: in the first-level cache beside a tile of A */
+    PACK_BLOCK = 512,  /* depth that one packing task covers */
+    GROUP_PANELS = 4,  /* of one forward task: a block of A that they share comes from afar once */
+    DATA_TILES = 4,    /* of weight rows: a set, which goes through a block of units together */
+    DATA_SETS = 4,     /* of a task of the input gradient, which takes them */
+    DATA_BLOCKS = 16,  /* blocks of units, */
+    DATA_GROUPS = 4, /* and groups of samples at a time: 0.4 MB of weights for 0.25 MB of dz after another */
     TASKS_PER_THREAD = 3 /* below that rows are split too */
 };
 
@@ -141,7 +144,9 @@ static void dense_forward(dt_kernels *kernels, dt_dense_shape shape, int rows, c
 
 /* dx = dz * weights^T as dx^T = weights * dz^T: rows of the weights are read as they lie, samples fill the
  * vectors. Padded samples are zeros, so a sample's chain does not know who stands beside it. Block after
- * block of units goes through the stack machine of leaves.h; a block of dz serves all tiles of a task. */
+ * block of units goes through the stack machine of leaves.h. A few sets of rows and a few groups of samples
+ * take turns at a few blocks, each with a stack of its own: either would otherwise come from afar for the
+ * other. */
 typedef struct data_call {
     const dt_kernels *kernels;
     const dt_bodies *bodies;
@@ -149,8 +154,9 @@ typedef struct data_call {
     size_t rows, in, out, lanes; /* lanes: of a group of samples, as many as row_products takes */
     const float *dz, *weights;
     dt_root_sink dx;
-    size_t steps;  /* that the outputs make */
-    float *packed; /* [group][step][lanes] */
+    size_t sets, task_sets; /* of DATA_TILES tiles of weight rows; those of a task */
+    size_t steps;           /* that the outputs make */
+    float *packed;          /* [group][step][lanes] */
 } data_call;
 
 static size_t group_lanes(const data_call *call, size_t group) {
@@ -186,35 +192,78 @@ static void data_block(const data_call *call, size_t first, size_t count, size_t
     }
 }
 
-/* DATA_TILES tiles of weight rows for one group of samples, then to dx. */
-static void data_rows(const data_call *call, size_t first, size_t count, size_t group, float *stack) {
+/* One set of weight rows and one group of samples. */
+typedef struct data_tile {
+    size_t first, count; /* weight rows */
+    size_t group;
+    size_t slot; /* floats */
+    float *stack;
+} data_tile;
+
+/* Blocks `number` to `end` onto the stack; returns its height. */
+static size_t data_blocks(const data_call *call, const data_tile *t, size_t number, size_t end,
+                          size_t height) {
     const dt_leaf_plan *plan = &call->units->plan;
-    size_t lanes = group_lanes(call, group), row = group * call->lanes;
-    size_t samples = smaller(lanes, call->rows - row);
-    size_t slot = DATA_TILES * (size_t)call->bodies->product_rows * lanes, height = 0;
-    for (size_t number = 0; number < (size_t)plan->leaves; number++) {
-        data_block(call, first, count, number, group, stack + height++ * slot);
+    size_t floats = t->count * group_lanes(call, t->group);
+    for (; number < end; number++) {
+        int merges = plan->merges[number];
+        data_block(call, t->first, t->count, number, t->group, t->stack + height++ * t->slot);
         if (call->kernels->wire == DT_WIRE_BF16) {
-            int merges = plan->merges[number];
-            dt_leaf_sums_merge_rounded(call->bodies, count * lanes, slot, merges,
-                                       stack + (height - 1) * slot);
+            dt_leaf_sums_merge_rounded(call->bodies, floats, t->slot, merges,
+                                       t->stack + (height - 1) * t->slot);
             height -= (size_t)merges;
             continue;
         }
-        for (int merge = 0; merge < plan->merges[number]; merge++, height--)
-            call->bodies->add_to(count * lanes, stack + (height - 1) * slot, stack + (height - 2) * slot);
+        for (int merge = 0; merge < merges; merge++, height--)
+            call->bodies->add_to(floats, t->stack + (height - 1) * t->slot,
+                                 t->stack + (height - 2) * t->slot);
     }
+    return height;
+}
+
+/* The roots of a stack to dx. */
+static void data_store(const data_call *call, const data_tile *t, size_t height) {
+    size_t lanes = group_lanes(call, t->group), row = t->group * call->lanes;
     for (size_t root = 0; root < height; root++)
-        call->bodies->transpose(count, samples, stack + root * slot, lanes,
-                                call->dx.base + root * call->dx.stride + row * call->in + first, call->in);
+        call->bodies->transpose(t->count, smaller(lanes, call->rows - row), t->stack + root * t->slot, lanes,
+                                call->dx.base + root * call->dx.stride + row * call->in + t->first, call->in);
+}
+
+/* Floats of a stack of slots for so many lanes. */
+static size_t data_stack(const dt_bodies *bodies, size_t lanes) {
+    return DATA_TILES * (size_t)bodies->product_rows * lanes * (size_t)dt_leaf_sums_depth(DT_MOST_BLOCKS);
+}
+
+static data_tile data_tile_of(const data_call *call, size_t set, size_t group, float *stack) {
+    size_t height = DATA_TILES * (size_t)call->bodies->product_rows, first = set * height;
+    return (data_tile){.first = first,
+                       .count = smaller(height, call->in - first),
+                       .group = group,
+                       .slot = height * group_lanes(call, group),
+                       .stack = stack};
+}
+
+/* A task's sets of weight rows with groups `group` to `end`. */
+static void data_groups(const data_call *call, size_t set, size_t end_set, size_t group, size_t end,
+                        float *stacks) {
+    size_t blocks = (size_t)call->units->plan.leaves, stack = data_stack(call->bodies, call->lanes);
+    size_t height = 0, reached = 0;
+    for (size_t number = 0; number < blocks; number += DATA_BLOCKS, height = reached)
+        for (size_t g = group; g < end; g++)
+            for (size_t s = set; s < end_set; s++) {
+                data_tile t = data_tile_of(call, s, g, stacks + ((g - group) * DATA_SETS + s - set) * stack);
+                reached = data_blocks(call, &t, number, smaller(blocks, number + DATA_BLOCKS), height);
+                if (number + DATA_BLOCKS >= blocks)
+                    data_store(call, &t, reached);
+            }
 }
 
 static void data_task(void *context, int task, int worker) {
     const data_call *call = context;
-    size_t height = (size_t)call->bodies->product_rows * DATA_TILES, first = (size_t)task * height;
-    for (size_t group = 0; group * call->lanes < call->rows; group++)
-        data_rows(call, first, smaller(height, call->in - first), group,
-                  dt_worker_scratch(call->kernels, worker));
+    size_t set = (size_t)task * call->task_sets, groups = parts_of(call->rows, call->lanes);
+    for (size_t group = 0; group < groups; group += DATA_GROUPS)
+        data_groups(call, set, smaller(call->sets, set + call->task_sets), group,
+                    smaller(groups, group + DATA_GROUPS), dt_worker_scratch(call->kernels, worker));
 }
 
 static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const dt_unit_plan *units,
@@ -229,9 +278,11 @@ static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const
     call.lanes = (size_t)(call.bodies->width * call.bodies->product_vectors);
     call.packed = kernels->shared;
     size_t groups = parts_of(call.rows, call.lanes);
+    call.sets = parts_of(call.in, (size_t)call.bodies->product_rows * DATA_TILES);
+    size_t wanted = (size_t)dt_team_size(kernels->team) * TASKS_PER_THREAD;
+    call.task_sets = larger(1, smaller(DATA_SETS, call.sets / wanted));
     dt_team_run(kernels->team, (int)(groups * parts_of(call.out, PACK_BLOCK)), pack_group, &call);
-    dt_team_run(kernels->team, (int)parts_of(call.in, (size_t)call.bodies->product_rows * DATA_TILES),
-                data_task, &call);
+    dt_team_run(kernels->team, (int)parts_of(call.sets, call.task_sets), data_task, &call);
 }
 
 static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shape, int samples) {
@@ -243,8 +294,9 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     size_t backward = parts_of((size_t)samples, (size_t)bodies->width) * (size_t)bodies->width *
                       steps_of(kernels, (size_t)shape.out);
     size_t panels = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + GROUP_PANELS * row_tiles * tile;
-    size_t products = (size_t)(DATA_TILES * bodies->product_rows * bodies->product_vectors * bodies->width) *
-                      (size_t)dt_leaf_sums_depth(DT_MOST_BLOCKS);
+    size_t lanes = (size_t)(bodies->width * bodies->product_vectors);
+    size_t together = smaller(DATA_GROUPS, parts_of((size_t)samples, lanes));
+    size_t products = together * DATA_SETS * data_stack(bodies, lanes);
     return (dt_scratch_need){larger(gradient.shared, larger(forward, backward)),
                              larger(panels, larger(products, gradient.worker))};
 }

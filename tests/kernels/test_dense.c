@@ -147,9 +147,17 @@ static void check_against_reference(const layer *l) {
 static const int row_counts[] = {1, 3, 7, 8, 9, 64};
 enum { ROW_COUNTS = sizeof row_counts / sizeof row_counts[0] };
 
+/* More of everything than a task of the input gradient takes at a time: sets of weight rows, blocks of units,
+ * groups of samples. */
+static const dt_dense_shape large_shape = {300, 270};
+enum { LARGE_ROWS = 300 };
+
 static void test_network_shapes(void **state) {
     static const dt_dense_shape shapes[] = {{288, 512}, {512, 512}, {512, 10}};
     (void)state;
+    layer large = layer_create(large_shape, LARGE_ROWS);
+    check_against_reference(&large);
+    layer_free(large);
     for (int shape = 0; shape < 3; shape++)
         for (int i = 0; i < ROW_COUNTS; i++) {
             layer l = layer_create(shapes[shape], row_counts[i]);
@@ -301,10 +309,14 @@ static float *data_gradient(dt_isa isa, dt_engine engine, const layer *l, int ra
 }
 
 static void test_shares_of_units_do_not_matter(void **state) {
-    static const dt_dense_shape shapes[] = {{37, 61}, {133, 97}, {50, 1100}, {7, 5}, {26, 4096}};
+    const struct {
+        dt_dense_shape shape;
+        int rows;
+    } layers[] = {{{37, 61}, 9}, {{133, 97}, 39},  {{50, 1100}, 69},
+                  {{7, 5}, 99},  {{26, 4096}, 64}, {large_shape, LARGE_ROWS}};
     (void)state;
-    for (int shape = 0; shape < 5; shape++) {
-        layer l = layer_create(shapes[shape], shape == 4 ? 64 : 9 + 30 * shape);
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        layer l = layer_create(layers[i].shape, layers[i].rows);
         size_t count = size_of(l.rows, l.shape.in);
         for (int isa = rig_precision == DT_PRECISION_BF16 ? 0 : -1; isa <= (int)rig_last_isa(); isa++) {
             dt_engine engine = isa < 0 ? DT_ENGINE_REFERENCE : DT_ENGINE_AUTO;
