@@ -157,17 +157,12 @@ job_hand_on() { # signal from Slurm
 }
 
 # A launcher that is still starting its ranks dies of USR1 (mpirun with an internal error), and a run saves after its first
-# step at the earliest: it is told when it has begun to train.
+# step at the earliest: it is told when it has begun to train, by the first entry in its records.
 job_deliver() {
-    while [ "$job_signal" = USR1 ] && [ "$(job_records)" = "$job_records_before" ]; do
+    while [ "$job_signal" = USR1 ] && [ "$(job_state metrics.jsonl)" = "$job_records" ]; do
         sleep 0.2
     done
     kill -"$job_signal" "$job_process" 2>/dev/null
-}
-
-# A text that changes when a run begins to train: its first entry in the records.
-job_records() {
-    stat -c '%i %y %s' "$job_out/metrics.jsonl" 2>/dev/null || echo none
 }
 
 # Runs a command, which gets this signal whatever Slurm sends. It is in the background because bash looks at signals only
@@ -175,7 +170,7 @@ job_records() {
 job_start() { # signal, command...
     job_signal=$1 job_messenger=""
     shift
-    job_records_before=$(job_records)
+    job_records=$(job_state metrics.jsonl)
     "$@" &
     job_process=$!
     trap 'job_hand_on USR1' USR1
@@ -219,7 +214,7 @@ job_explain() { # exit code
     esac
 }
 
-# A text that changes whenever a new checkpoint is complete.
-job_saved_state() {
-    stat -L -c '%i %Y %s' "$job_out/last.weights.h5" 2>/dev/null || echo none
+# A text that changes whenever a file of the results does: last.weights.h5 when a new checkpoint is complete.
+job_state() { # file
+    stat -L -c '%i %Y %s' "$job_out/$1" 2>/dev/null || echo none
 }

@@ -475,16 +475,6 @@ static void weigh_leaf(const tiles_call *call, size_t leaf, size_t tile, size_t 
     }
 }
 
-static void push_leaf(const tiles_call *call, int merges, float *slot) {
-    size_t count = slot_floats(call->g);
-    if (call->kernels->wire == DT_WIRE_BF16) {
-        dt_leaf_sums_merge_rounded(call->kernels->bodies, count, count, merges, slot);
-        return;
-    }
-    for (; merges > 0; merges--, slot -= count)
-        call->kernels->bodies->add_to(count, slot, slot - count);
-}
-
 static void store_roots(const tiles_call *call, size_t tile, size_t block, const float *stack) {
     const geometry *g = call->g;
     size_t rows = smaller(DT_CONV_TILE_SIDE, g->in - tile * DT_CONV_TILE_SIDE);
@@ -515,7 +505,7 @@ static void weigh_strip(const tiles_call *call, int task, int worker) {
         for (size_t tile = first; tile < end; tile++) {
             float *top = stacks + (tile - first) * stack + height * slot;
             weigh_leaf(call, (size_t)leaf, tile, block, top);
-            push_leaf(call, merges, top);
+            dt_leaf_sums_merge(call->kernels, slot_floats(call->g), slot_floats(call->g), merges, top);
         }
         height -= (size_t)merges;
     }

@@ -302,12 +302,8 @@ static void gradient_strip(void *context, int task, int worker) {
         for (size_t done = 0; done < samples; done += call->block_samples)
             gradient_block(call, first_tile, tiles, first + done,
                            smaller(call->block_samples, samples - done), done > 0, packed, slot);
-        int merges = plan->merges[leaf];
-        if (call->kernels->wire == DT_WIRE_BF16)
-            dt_leaf_sums_merge_rounded(call->bodies, slot_floats, slot_floats, merges, slot);
-        for (int merge = 0; merge < merges; merge++, slot -= slot_floats)
-            if (call->kernels->wire == DT_WIRE_FP32)
-                call->bodies->add_to(slot_floats, slot, slot - slot_floats);
+        dt_leaf_sums_merge(call->kernels, slot_floats, slot_floats, plan->merges[leaf], slot);
+        slot -= plan->merges[leaf] * (long)slot_floats;
     }
     for (int root = 0; root < plan->roots; root++)
         store_gradient(call, first_tile, tiles, stack + (size_t)root * slot_floats,

@@ -159,6 +159,11 @@ typedef struct data_call {
     float *packed;          /* [group][step][lanes] */
 } data_call;
 
+/* Lanes of a whole group of samples. */
+static size_t data_lanes(const dt_bodies *bodies) {
+    return (size_t)(bodies->width * bodies->product_vectors);
+}
+
 static size_t group_lanes(const data_call *call, size_t group) {
     size_t width = (size_t)call->bodies->width, left = call->rows - group * call->lanes;
     return smaller(call->lanes, parts_of(left, width) * width);
@@ -176,22 +181,6 @@ static void pack_group(void *context, int task, int worker) {
         call->packed + row * call->steps + steps_of(call->kernels, k) * lanes);
 }
 
-/* The products of `count` weight rows, from the first on, with a block of units: slot [weight row][lane]. */
-static void data_block(const data_call *call, size_t first, size_t count, size_t number, size_t group,
-                       float *slot) {
-    const dt_bodies *bodies = call->bodies;
-    size_t lanes = group_lanes(call, group), tile = (size_t)bodies->product_rows;
-    size_t unit = number * call->units->size, units = smaller(call->units->size, call->out - unit);
-    const float *b = call->packed + group * call->lanes * call->steps + steps_of(call->kernels, unit) * lanes;
-    const float *rows[DT_MOST_PRODUCT_ROWS];
-    for (size_t done = 0; done < count; done += tile) {
-        for (size_t i = 0; i < tile; i++)
-            rows[i] = call->weights + smaller(first + done + i, call->in - 1) * call->out + unit;
-        call->kernels->products->row_products(units, lanes / (size_t)bodies->width, rows, b,
-                                              slot + done * lanes);
-    }
-}
-
 /* One set of weight rows and one group of samples. */
 typedef struct data_tile {
     size_t first, count; /* weight rows */
@@ -200,23 +189,32 @@ typedef struct data_tile {
     float *stack;
 } data_tile;
 
+/* The products of the tile's weight rows with a block of units: slot [weight row][lane]. */
+static void data_block(const data_call *call, const data_tile *t, size_t number, float *slot) {
+    const dt_bodies *bodies = call->bodies;
+    size_t lanes = group_lanes(call, t->group), tile = (size_t)bodies->product_rows;
+    size_t unit = number * call->units->size, units = smaller(call->units->size, call->out - unit);
+    const float *b =
+        call->packed + t->group * call->lanes * call->steps + steps_of(call->kernels, unit) * lanes;
+    const float *rows[DT_MOST_PRODUCT_ROWS];
+    for (size_t done = 0; done < t->count; done += tile) {
+        for (size_t i = 0; i < tile; i++)
+            rows[i] = call->weights + smaller(t->first + done + i, call->in - 1) * call->out + unit;
+        call->kernels->products->row_products(units, lanes / (size_t)bodies->width, rows, b,
+                                              slot + done * lanes);
+    }
+}
+
 /* Blocks `number` to `end` onto the stack; returns its height. */
 static size_t data_blocks(const data_call *call, const data_tile *t, size_t number, size_t end,
                           size_t height) {
-    const dt_leaf_plan *plan = &call->units->plan;
     size_t floats = t->count * group_lanes(call, t->group);
     for (; number < end; number++) {
-        int merges = plan->merges[number];
-        data_block(call, t->first, t->count, number, t->group, t->stack + height++ * t->slot);
-        if (call->kernels->wire == DT_WIRE_BF16) {
-            dt_leaf_sums_merge_rounded(call->bodies, floats, t->slot, merges,
-                                       t->stack + (height - 1) * t->slot);
-            height -= (size_t)merges;
-            continue;
-        }
-        for (int merge = 0; merge < merges; merge++, height--)
-            call->bodies->add_to(floats, t->stack + (height - 1) * t->slot,
-                                 t->stack + (height - 2) * t->slot);
+        int merges = call->units->plan.merges[number];
+        float *slot = t->stack + height * t->slot;
+        data_block(call, t, number, slot);
+        dt_leaf_sums_merge(call->kernels, floats, t->slot, merges, slot);
+        height += 1 - (size_t)merges;
     }
     return height;
 }
@@ -229,9 +227,10 @@ static void data_store(const data_call *call, const data_tile *t, size_t height)
                                 call->dx.base + root * call->dx.stride + row * call->in + t->first, call->in);
 }
 
-/* Floats of a stack of slots for so many lanes. */
-static size_t data_stack(const dt_bodies *bodies, size_t lanes) {
-    return DATA_TILES * (size_t)bodies->product_rows * lanes * (size_t)dt_leaf_sums_depth(DT_MOST_BLOCKS);
+/* Floats of a stack. */
+static size_t data_stack(const dt_bodies *bodies) {
+    return DATA_TILES * (size_t)bodies->product_rows * data_lanes(bodies) *
+           (size_t)dt_leaf_sums_depth(DT_MOST_BLOCKS);
 }
 
 static data_tile data_tile_of(const data_call *call, size_t set, size_t group, float *stack) {
@@ -246,7 +245,7 @@ static data_tile data_tile_of(const data_call *call, size_t set, size_t group, f
 /* A task's sets of weight rows with groups `group` to `end`. */
 static void data_groups(const data_call *call, size_t set, size_t end_set, size_t group, size_t end,
                         float *stacks) {
-    size_t blocks = (size_t)call->units->plan.leaves, stack = data_stack(call->bodies, call->lanes);
+    size_t blocks = (size_t)call->units->plan.leaves, stack = data_stack(call->bodies);
     size_t height = 0, reached = 0;
     for (size_t number = 0; number < blocks; number += DATA_BLOCKS, height = reached)
         for (size_t g = group; g < end; g++)
@@ -275,7 +274,7 @@ static void dense_backward_data(dt_kernels *kernels, dt_dense_shape shape, const
     call.in = (size_t)shape.in;
     call.out = (size_t)shape.out;
     call.steps = steps_of(kernels, call.out);
-    call.lanes = (size_t)(call.bodies->width * call.bodies->product_vectors);
+    call.lanes = data_lanes(call.bodies);
     call.packed = kernels->shared;
     size_t groups = parts_of(call.rows, call.lanes);
     call.sets = parts_of(call.in, (size_t)call.bodies->product_rows * DATA_TILES);
@@ -294,9 +293,8 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
     size_t backward = parts_of((size_t)samples, (size_t)bodies->width) * (size_t)bodies->width *
                       steps_of(kernels, (size_t)shape.out);
     size_t panels = (size_t)(DEPTH_BLOCK * bodies->tile_columns) + GROUP_PANELS * row_tiles * tile;
-    size_t lanes = (size_t)(bodies->width * bodies->product_vectors);
-    size_t together = smaller(DATA_GROUPS, parts_of((size_t)samples, lanes));
-    size_t products = together * DATA_SETS * data_stack(bodies, lanes);
+    size_t together = smaller(DATA_GROUPS, parts_of((size_t)samples, data_lanes(bodies)));
+    size_t products = together * DATA_SETS * data_stack(bodies);
     return (dt_scratch_need){larger(gradient.shared, larger(forward, backward)),
                              larger(panels, larger(products, gradient.worker))};
 }

@@ -171,7 +171,6 @@ static void store_data(const data_call *call, size_t first, size_t count, size_t
 static void data_task(void *context, int task, int worker) {
     const data_call *call = context;
     const dt_leaf_plan *plan = &call->units->plan;
-    const dt_bodies *bodies = call->kernels->bodies;
     size_t first = (size_t)task * DATA_TILES * SIDE, count = smaller(DATA_TILES * SIDE, call->in - first);
     size_t slot = parts_of(count, SIDE) * call->samples * DT_TILE_FLOATS, height = 0;
     float *left = dt_worker_scratch(call->kernels, worker);
@@ -179,13 +178,8 @@ static void data_task(void *context, int task, int worker) {
     dt_tiles_begin();
     for (size_t block = 0; block < (size_t)plan->leaves; block++) {
         data_block(call, first, count, block, left, stack + height++ * slot);
-        if (call->kernels->wire == DT_WIRE_BF16) {
-            dt_leaf_sums_merge_rounded(bodies, slot, slot, plan->merges[block], stack + (height - 1) * slot);
-            height -= (size_t)plan->merges[block];
-            continue;
-        }
-        for (int merge = 0; merge < plan->merges[block]; merge++, height--)
-            bodies->add_to(slot, stack + (height - 1) * slot, stack + (height - 2) * slot);
+        dt_leaf_sums_merge(call->kernels, slot, slot, plan->merges[block], stack + (height - 1) * slot);
+        height -= plan->merges[block];
     }
     dt_tiles_end();
     for (size_t root = 0; root < height; root++)

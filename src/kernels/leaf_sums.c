@@ -91,10 +91,11 @@ void dt_leaf_sums_push(dt_kernels *kernels, const dt_leaf_plan *plan, int first,
     dt_team_run(kernels->team, (int)((count + RANGE - 1) / RANGE), push_range, &call);
 }
 
-void dt_leaf_sums_merge_rounded(const dt_bodies *bodies, size_t count, size_t stride, int merges,
-                                float *slot) {
-    if (merges == 0)
+void dt_leaf_sums_merge(const dt_kernels *kernels, size_t count, size_t stride, int merges, float *slot) {
+    const dt_bodies *bodies = kernels->bodies;
+    bool rounded = kernels->wire == DT_WIRE_BF16;
+    if (rounded && merges == 0)
         bodies->round_values(count, slot);
     for (; merges > 0; merges--, slot -= stride)
-        bodies->add_rounded(count, slot, slot - stride);
+        (rounded ? bodies->add_rounded : bodies->add_to)(count, slot, slot - stride);
 }

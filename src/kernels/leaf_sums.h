@@ -20,9 +20,9 @@ int dt_leaf_sums_depth(int leaves);
 void dt_leaf_sums_push(dt_kernels *kernels, const dt_leaf_plan *plan, int first, int leaves, size_t count,
                        size_t stride, const float *values, dt_root_sink sink, float *spare);
 
-/* With DT_WIRE_BF16, for stacks whose values are pushed one by one: rounds the value in `slot` and adds it to
- * the `merges` values below, `stride` floats apart, the result taking the place of the lowest. */
-void dt_leaf_sums_merge_rounded(const dt_bodies *bodies, size_t count, size_t stride, int merges,
-                                float *slot);
+/* For stacks whose values are pushed one by one: adds the value in `slot` to the `merges` values below,
+ * `stride` floats apart, the result taking the place of the lowest. With DT_WIRE_BF16 the value and each sum
+ * are rounded. */
+void dt_leaf_sums_merge(const dt_kernels *kernels, size_t count, size_t stride, int merges, float *slot);
 
 #endif

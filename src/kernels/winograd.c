@@ -780,7 +780,7 @@ static void gradient_leaf(const winograd_call *call, int leaf, int height, size_
     float *top = stack + (size_t)height * slot;
     multiply_leaf(call, leaf, in_block, out_block, rows, sums, rounded ? 0 : merges, top);
     if (rounded)
-        dt_leaf_sums_merge_rounded(call->kernels->bodies, slot, slot, merges, top);
+        dt_leaf_sums_merge(call->kernels, slot, slot, merges, top);
     if (call->chunk_leaf + leaf + 1 == call->plan->leaves)
         store_roots(call, in_block, out_block, rows, stack);
 }

@@ -4,7 +4,6 @@
 
 #include <signal.h>
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <unistd.h>
 
@@ -16,7 +15,6 @@ static const struct {
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static atomic_int caught, interrupted; /* lock-free, as a handler needs it */
-static bool installed;
 
 static void take_note(int number) {
     static const char words[] = "dtrain: second SIGINT: leaving at once, nothing is saved\n";
@@ -32,13 +30,10 @@ static void take_note(int number) {
 }
 
 void dt_signals_install(void) {
-    if (installed)
-        return;
     struct sigaction action = {.sa_handler = take_note, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     for (int i = 0; i < KINDS; i++)
         sigaction(kinds[i].number, &action, NULL);
-    installed = true;
 }
 
 int dt_signals_caught(void) {

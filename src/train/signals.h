@@ -7,7 +7,7 @@
 #include <pthread.h>
 
 /* From now on the signals are noted, until the process ends: one that comes after the run must not spoil its
- * exit code. Nothing when they are noted already. */
+ * exit code. Again: nothing changes. */
 void dt_signals_install(void);
 
 /* The first one that came, or 0. Any thread. */
