@@ -10,7 +10,8 @@
  * Local. Before the first call: speaks, not quiet. */
 void dt_log_configure(bool speaks, bool quiet);
 
-/* A line for the user on standard output; the newline is added. */
+/* A line for the user on standard output; the newline is added. This and the two below show control
+ * characters, which a name in the message may hold, as dt_text_printable does (text.h). */
 void dt_log_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* "dtrain: warning: ..." and "dtrain: error: ..." on standard error; the newline is added. */

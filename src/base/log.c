@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dtrain/text.h"
+
 static struct {
     bool silent;
     bool quiet;
@@ -46,12 +48,14 @@ static void clear_progress(void) {
     state.progress_shown = false;
 }
 
-/* One write a line, so that lines of several processes on one terminal do not mix. */
+/* One write a line, so that lines of several processes on one terminal do not mix. Names in it may come from
+ * anywhere. */
 static void print_line(FILE *stream, const char *prefix, const char *format, va_list arguments) {
-    char line[4096];
+    char line[4096], shown[2 * sizeof line];
     clear_progress();
     vsnprintf(line, sizeof line, format, arguments);
-    fprintf(stream, "%s%s\n", prefix, line);
+    (void)dt_text_printable(shown, sizeof shown, line);
+    fprintf(stream, "%s%s\n", prefix, shown);
     fflush(stream);
 }
 

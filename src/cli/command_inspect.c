@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "dtrain/inspect.h"
+#include "dtrain/text.h"
 #include "dtrain/weights.h"
 
 static const char *const kind_names[] = {
@@ -29,7 +30,8 @@ static const char *const bn_layers_names[] = {
 enum { CELL = 24, COLUMNS = 12 };
 
 static void print_row(const char *name, const char *value) {
-    printf("%-14s%s\n", name, value);
+    dt_text_print(stdout, "%-14s%s", name, value);
+    putchar('\n');
 }
 
 __attribute__((format(printf, 2, 3))) static void print_value(const char *name, const char *format, ...) {
@@ -96,7 +98,7 @@ static void print_epoch(const json_t *epoch, const char *const *columns, int cou
         char text[CELL];
         describe_value(json_object_get(epoch, columns[i]), text, sizeof text);
         int width = (int)strlen(columns[i]);
-        printf("%s%*s", i ? "  " : "  ", width < 9 ? 9 : width, text);
+        dt_text_print(stdout, "  %*s", width < 9 ? 9 : width, text);
     }
     printf("\n");
 }
@@ -109,7 +111,9 @@ static void print_history(const char *text) {
         print_value("history", "%zu epoch%s", json_array_size(history),
                     json_array_size(history) == 1 ? "" : "s");
     for (int i = 0; i < count; i++)
-        printf("  %9s%s", columns[i], i + 1 == count ? "\n" : "");
+        dt_text_print(stdout, "  %9s", columns[i]);
+    if (count > 0)
+        putchar('\n');
     size_t index;
     json_t *epoch;
     json_array_foreach(history, index, epoch) if (count > 0) print_epoch(epoch, columns, count);
@@ -132,8 +136,9 @@ static void print_tensors(const dt_inspection *found) {
         const dt_inspected_tensor *tensor = &found->tensors[i];
         char shape[CELL];
         describe_shape(tensor, shape);
-        printf("%-40s  %-26s  %14s  %11.4g  %11.4g  %11.4g  %11.4g  %s", tensor->place, tensor->name, shape,
-               tensor->mean, tensor->sd, tensor->min, tensor->max, state_names[tensor->checksum]);
+        dt_text_print(stdout, "%-40s  %-26s  %14s  %11.4g  %11.4g  %11.4g  %11.4g  %s", tensor->place,
+                      tensor->name, shape, tensor->mean, tensor->sd, tensor->min, tensor->max,
+                      state_names[tensor->checksum]);
         if (tensor->not_finite > 0)
             printf("  %" PRId64 " not finite", tensor->not_finite);
         printf("\n");

@@ -2,6 +2,8 @@
 /* Status, memory, random numbers, hash, team. */
 #include "test.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dtrain/denormals.h"
@@ -9,6 +11,7 @@
 #include "dtrain/memory.h"
 #include "dtrain/random.h"
 #include "dtrain/team.h"
+#include "dtrain/text.h"
 
 static void test_status_carries_values(void **state) {
     (void)state;
@@ -123,12 +126,53 @@ static void test_team_split_covers(void **state) {
         }
 }
 
+/* What a terminal would obey is shown, what it shows is left alone, and nothing is cut within a character. */
+static void test_text_is_made_printable(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *shown;
+    } cases[] = {
+        {"plain, 3 \\ 4", "plain, 3 \\ 4"},
+        {"\x1b[2J\ttab\r\n", "\\x1b[2J\\x09tab\\x0d\\x0a"},
+        {"\x7f|\xc2\x9b"
+         "31m",
+         "\\x7f|\\xc2\\x9b31m"},                                      /* DEL; CSI as one code point */
+        {"Z\xc3\xbcrich \xe2\x82\xac", "Z\xc3\xbcrich \xe2\x82\xac"}, /* UTF-8 stays */
+        {"\xe2\x80\xae"
+         "exe.txt",
+         "\\xe2\\x80\\xae"
+         "exe.txt"},                                           /* turns the text around */
+        {"\xc0\xaf\xff\xe2\x82", "\\xc0\\xaf\\xff\\xe2\\x82"}, /* no UTF-8 */
+        {"\xed\xa0\x80\xf4\x90\x80\x80", "\\xed\\xa0\\x80\\xf4\\x90\\x80\\x80"},
+        {"", ""},
+    };
+    char shown[128];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(dt_text_printable(shown, sizeof shown, cases[i].text), strlen(cases[i].shown));
+        assert_string_equal(shown, cases[i].shown);
+    }
+    assert_int_equal(dt_text_printable(shown, 4, "ab\xe2\x82\xac"), 2);
+    assert_string_equal(shown, "ab");
+    assert_int_equal(dt_text_printable(shown, 5, "ab\x1b"), 2);
+    assert_int_equal(dt_text_columns("Z\xc3\xbcrich"), 6);
+    char *printed = NULL;
+    size_t bytes;
+    FILE *stream = open_memstream(&printed, &bytes);
+    assert_non_null(stream);
+    dt_text_print(stream, "%s|%700d", "\x1b", 1); /* longer than any buffer of its own */
+    assert_int_equal(fclose(stream), 0);
+    assert_int_equal(bytes, 705);
+    assert_memory_equal(printed, "\\x1b|  ", 7);
+    free(printed);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_carries_values),    cmocka_unit_test(test_slab_is_zeroed_and_refused),
         cmocka_unit_test(test_arena_counts_and_deals),   cmocka_unit_test(test_random_is_philox),
         cmocka_unit_test(test_hash_depends_on_all),      cmocka_unit_test(test_team_flushes_denormals),
         cmocka_unit_test(test_team_runs_each_task_once), cmocka_unit_test(test_team_split_covers),
+        cmocka_unit_test(test_text_is_made_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
