@@ -74,6 +74,7 @@ struct dt_options {
     int stall_timeout;   /* seconds without progress of any rank after which the run is ended; 0: never */
     const char *weights; /* eval, inspect, export: file, or folder with last.weights.h5 */
     const char *target;  /* export: the file to write */
+    bool force;          /* export: write over an existing file */
     bool json;           /* inspect: JSON instead of tables */
     bool quiet;
     dt_settings_walk walk; /* names and values of all of the above, for the records of a run; NULL: none */

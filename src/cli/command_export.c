@@ -8,9 +8,10 @@
 
 dt_status dt_command_export(const dt_options *options) {
     char path[DT_WEIGHTS_PATH];
+    const char *what;
     dt_weights_resolve(options->weights, path);
     dt_log_configure(true, options->quiet);
-    DT_TRY(dt_export_model(path, options->target));
-    dt_log_note("%s: a model for keras.models.load_model, from %s", options->target, path);
+    DT_TRY(dt_export_model(path, options->target, options->force, &what));
+    dt_log_note("%s: %s, from %s", options->target, what, path);
     return dt_ok();
 }

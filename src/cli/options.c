@@ -136,6 +136,8 @@ static const dt_option table[] = {
      .text = "print warnings and errors alone"},
     {"json", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(json), .otherwise = "off",
      .text = "inspect: print JSON"},
+    {"force", NULL, DT_GROUP_OUTPUT, DT_OPTION_FLAG, FIELD(force), .otherwise = "off",
+     .text = "export: write over an existing file"},
 
     {"checkpoint-every", "N", DT_GROUP_SAVING, DT_OPTION_INTERVAL, FIELD(checkpoint_every),
      FROM_TO(1, INT_MAX), .initial = "1epoch",
@@ -809,7 +811,7 @@ static const struct argp program = {
         "report prints the table of a folder of runs (mean and spread) or of bench/scaling, and compares two "
         "results and more: what differs significantly from the first; inspect tells what a file of weights, "
         "ours or Keras', holds and whether its checksums hold; export writes a whole model that "
-        "keras.models.load_model opens.",
+        "keras.models.load_model opens, or with OUT.weights.h5 the weights alone.",
 };
 
 dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {

@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* The whole-model form of an HDF5 file: attributes model_config and training_config in JSON, groups
- * model_weights and optimizer_weights, in which attributes list the names of the datasets in the order in
- * which Keras takes them. */
+/* The formats, and the first of them, the whole-model form of an HDF5 file: attributes model_config and
+ * training_config in JSON, groups model_weights and optimizer_weights, in which attributes list the names of
+ * the datasets in the order in which Keras takes them. */
 #include "dtrain/export.h"
 
+#include <errno.h>
 #include <jansson.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "dtrain/checkpoint.h"
 #include "dtrain/memory.h"
@@ -201,7 +204,7 @@ static dt_status add_layer_tensors(dt_image *image, const dt_tensor *tensors, in
                                    const float *slab, const char *layer_name, int *names_count,
                                    char names[][NAME_BYTES]) {
     char group[NAME_BYTES];
-    snprintf(group, sizeof group, "model_weights/%s", layer_name);
+    snprintf(group, sizeof group, "model_weights/%.100s", layer_name);
     for (int i = 0; i < count; i++) {
         if (tensors[i].layer != layer)
             continue;
@@ -222,7 +225,7 @@ static dt_status add_layer(dt_image *image, const model *held, int layer, const 
     DT_TRY(add_layer_tensors(image, parameters->states, parameters->state_count, layer, held->states,
                              layer_name, &count, names));
     dt_group group;
-    snprintf(place, sizeof place, "model_weights/%s", layer_name);
+    snprintf(place, sizeof place, "model_weights/%.100s", layer_name);
     DT_TRY(open_group(image, place, &group));
     dt_status status = write_names(&group, "weight_names", count, names);
     dt_library_close(group.handle, H5Gclose, group.path, &status);
@@ -290,15 +293,85 @@ static dt_status read_model(const char *in, model *held) {
     return dt_weights_load(in, &held->parameters, held->weights, held->states);
 }
 
-dt_status dt_export_model(const char *in, const char *out) {
+static dt_status write_weights_alone(const char *out, const model *held) {
+    return dt_weights_save(out, &held->network, &held->parameters, held->weights, held->states);
+}
+
+/* A row adds a format. The first ending that fits is taken: a longer one stands in front of its own tail. */
+static const struct {
+    const char *ending, *text;
+    dt_status (*write)(const char *out, const model *held);
+} formats[] = {
+    {".weights.h5", "weights for keras.Model.load_weights", write_weights_alone},
+    {".h5", "a model for keras.models.load_model", write_model},
+    {".hdf5", "a model for keras.models.load_model", write_model},
+};
+
+enum { FORMATS = sizeof formats / sizeof formats[0] };
+
+static bool ends_with(const char *name, const char *ending) {
+    size_t length = strlen(name), tail = strlen(ending);
+    return length > tail && strcmp(name + length - tail, ending) == 0;
+}
+
+static int find_format(const char *out) {
+    const char *slash = strrchr(out, '/'), *name = slash ? slash + 1 : out;
+    for (int i = 0; i < FORMATS; i++)
+        if (ends_with(name, formats[i].ending))
+            return i;
+    return -1;
+}
+
+static dt_status unknown_format(const char *out) {
+    char list[400] = "";
+    for (int i = 0; i < FORMATS; i++) {
+        size_t used = strlen(list);
+        snprintf(list + used, sizeof list - used, "%s%s (%s)", i ? ", " : "", formats[i].ending,
+                 formats[i].text);
+    }
+    return dt_fail(DT_USAGE, "export: '%s': the ending of the name says what to write; known are %s", out,
+                   list);
+}
+
+/* A link is not followed: its target would be replaced in a place that the command line does not name. */
+static dt_status refuse_link(const char *out) {
+    char target[PATH_MAX];
+    ssize_t length = readlink(out, target, sizeof target - 1);
+    target[length < 0 ? 0 : length] = '\0';
+    return dt_fail(DT_FILE,
+                   "%s: is a symbolic link to '%s': give the name of the file itself, or remove the link",
+                   out, target);
+}
+
+/* Before anything is read or computed. */
+static dt_status check_target(const char *in, const char *out, bool force) {
     struct stat source, target;
-    if (stat(in, &source) == 0 && stat(out, &target) == 0 && source.st_dev == target.st_dev &&
-        source.st_ino == target.st_ino)
+    if (lstat(out, &target) != 0)
+        return errno == ENOENT ? dt_ok()
+                               : dt_fail(DT_FILE, "%s: cannot be written: %s", out, strerror(errno));
+    if (S_ISLNK(target.st_mode))
+        return refuse_link(out);
+    if (S_ISDIR(target.st_mode))
+        return dt_fail(DT_FILE, "%s: cannot be written: it is a folder", out);
+    if (!S_ISREG(target.st_mode))
+        return dt_fail(DT_FILE, "%s: cannot be written: it is not a regular file", out);
+    if (stat(in, &source) == 0 && source.st_dev == target.st_dev && source.st_ino == target.st_ino)
         return dt_fail(DT_FILE, "%s: would be replaced by the model made from it: choose another name", in);
+    if (!force)
+        return dt_fail(DT_FILE, "%s: exists: choose another name, or write over it with --force", out);
+    return dt_ok();
+}
+
+dt_status dt_export_model(const char *in, const char *out, bool force, const char **what) {
+    int format = find_format(out);
+    DT_TRY(check_target(in, out, force));
+    if (format < 0)
+        return unknown_format(out);
+    *what = formats[format].text;
     model held = {.learning_rate = 1e-3};
     dt_status status = read_model(in, &held);
     if (!dt_failed(&status))
-        status = write_model(out, &held);
+        status = formats[format].write(out, &held);
     free(held.options);
     dt_slab_release(&held.memory);
     return status;

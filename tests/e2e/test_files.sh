@@ -36,15 +36,39 @@ python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$folder/out" 2>/dev
 # 2. A checkpoint is a file of weights: eval reads it, on any number of ranks.
 expect 0 "test" "$dtrain" eval "$folder" --data synthetic:200 --validation 20 --test-limit 30
 
-# 3. export.
+# 3. export: an ending says what is written; nothing that exists is replaced without --force, and links, folders and devices
+#    never are.
 expect 0 "a model for keras.models.load_model" "$dtrain" export "$folder" "$folder/model.h5"
 expect 0 "Keras model" "$dtrain" inspect "$folder/model.h5"
-expect 4 "would be replaced by the model made from it" "$dtrain" export "$folder" "$file"
+cp "$folder/model.h5" "$folder/before"
+expect 4 "$folder/model.h5: exists: choose another name, or write over it with --force" "$dtrain" export "$folder" "$folder/model.h5"
+cmp "$folder/model.h5" "$folder/before" || fail "a refused export changed the file"
+printf 'old' >"$folder/model.h5"
+expect 0 "a model for keras.models.load_model" "$dtrain" export "$folder" "$folder/model.h5" --force
+cmp "$folder/model.h5" "$folder/before" || fail "--force made another model"
+expect 0 "weights for keras.Model.load_weights" "$dtrain" export "$folder" "$folder/alone.weights.h5"
+expect 0 "kind          weights, " "$dtrain" inspect "$folder/alone.weights.h5"
+for name in m.onnx m.keras m.pt m h5 .h5 m.H5 m.h5.gz m.h5/; do
+    expect 2 "known are .weights.h5 (weights for keras.Model.load_weights), .h5 (a model for" "$dtrain" export "$folder" "$folder/$name"
+    [ ! -e "$folder/$name" ] || fail "export made $name"
+done
+ln -s alone.weights.h5 "$folder/link.h5"
+ln -s nothing "$folder/dangling.h5"
+for link in link dangling; do
+    expect 4 "$folder/$link.h5: is a symbolic link to '" "$dtrain" export "$folder" "$folder/$link.h5" --force
+    [ -L "$folder/$link.h5" ] || fail "export replaced a link"
+done
+[ ! -e "$folder/nothing" ] || fail "export followed a link"
+mkfifo "$folder/pipe.h5"
+expect 4 "$folder/pipe.h5: cannot be written: it is not a regular file" "$dtrain" export "$file" "$folder/pipe.h5" --force
+expect 4 "would be replaced by the model made from it" "$dtrain" export "$folder" "$file" --force
 expect 4 "$folder: cannot be written: it is a folder" "$dtrain" export "$file" "$folder"
 expect 4 "/dev/null: cannot be written: it is not a regular file" "$dtrain" export "$file" /dev/null
-expect 4 "$folder/none.h5: cannot be read: No such file" "$dtrain" export "$folder/none.h5" "$folder/model.h5"
+expect 4 "$folder/none.h5: cannot be read: No such file" "$dtrain" export "$folder/none.h5" "$folder/new.h5"
+expect 4 "$folder/none/m.h5: cannot be written: No such file" "$dtrain" export "$folder" "$folder/none/m.h5"
 expect 4 "has no group \"dtrain\"" "$dtrain" export "$folder/model.h5" "$folder/again.h5"
 expect 2 "export: which file?" "$dtrain" export "$file"
+[ -z "$(find "$folder" -name '*.partial-*')" ] || fail "a temporary file is left"
 
 # 4. Damage: the last dataset's last byte stands in front of the seal; a byte of it changed is named, with code 4.
 size=$(stat -c %s "$file")
