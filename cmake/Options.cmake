@@ -6,6 +6,9 @@ target_compile_definitions(dt_options INTERFACE _GNU_SOURCE)
 target_compile_options(dt_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
   -fno-math-errno -fno-trapping-math -fno-omit-frame-pointer)
+# Errors in every build: a library of another version whose types differ would be called, and misunderstood.
+target_compile_options(dt_options INTERFACE
+  -Werror=incompatible-pointer-types -Werror=implicit-function-declaration -Werror=int-conversion)
 target_include_directories(dt_options INTERFACE ${PROJECT_SOURCE_DIR}/include)
 if(DT_WERROR)
   target_compile_options(dt_options INTERFACE -Werror)

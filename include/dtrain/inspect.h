@@ -52,10 +52,12 @@ typedef struct dt_inspection {
     int count;
     dt_inspected_tensor *tensors; /* in the order in which they lie in the file */
     int failures;                 /* checksums that fail */
+    int missing;                  /* tensors that a file of dtrain's must have and this one has not */
+    char first_missing[80];       /* the place of one of them */
 } dt_inspection;
 
-/* Reads the whole file. A checksum that fails is no error here. Errors: DT_FILE: not readable, not HDF5,
- * damaged internal tables, a newer format; DT_MEMORY. */
+/* Reads the whole file. A checksum that fails and a missing tensor are no errors here. Errors: DT_FILE: not
+ * readable, not HDF5, damaged internal tables, a newer format; DT_MEMORY. */
 dt_status dt_inspect_file(const char *path, dt_inspection *inspection);
 void dt_inspection_release(dt_inspection *inspection);
 

@@ -207,9 +207,9 @@ static json_t *file_json(const char *path, const dt_inspection *found) {
     json_t *tensors = json_array();
     for (int i = 0; i < found->count; i++)
         json_array_append_new(tensors, tensor_json(&found->tensors[i]));
-    json_t *all = json_pack("{s:s, s:s, s:I, s:i, s:b}", "file", path, "kind", kind_names[found->kind],
-                            "bytes", (json_int_t)found->bytes, "failed_checksums", found->failures, "sealed",
-                            (int)found->sealed);
+    json_t *all = json_pack("{s:s, s:s, s:I, s:i, s:i, s:b}", "file", path, "kind", kind_names[found->kind],
+                            "bytes", (json_int_t)found->bytes, "failed_checksums", found->failures,
+                            "missing_tensors", found->missing, "sealed", (int)found->sealed);
     if (found->format > 0) {
         json_object_set_new(all, "format", json_integer(found->format));
         json_object_set_new(all, "program", json_string(found->program));
@@ -240,7 +240,7 @@ static void list_failure(char *list, size_t room, const char *place) {
     snprintf(list + used, room - used, "%s%s", used ? ", " : "", place);
 }
 
-static dt_status verdict(const char *path, const dt_inspection *found) {
+static dt_status checksum_verdict(const char *path, const dt_inspection *found) {
     char list[800] = "";
     if (found->options_state == DT_CHECKSUM_FAILS)
         list_failure(list, sizeof list, "dtrain/options");
@@ -253,6 +253,17 @@ static dt_status verdict(const char *path, const dt_inspection *found) {
         return dt_ok();
     return dt_fail(DT_FILE, "%s: is damaged: %d checksum%s fail%s: %s", path, found->failures,
                    found->failures == 1 ? "" : "s", found->failures == 1 ? "s" : "", list);
+}
+
+static dt_status verdict(const char *path, const dt_inspection *found) {
+    DT_TRY(checksum_verdict(path, found));
+    if (found->missing > 0)
+        return dt_fail(DT_FILE,
+                       "%s: is damaged: %d of its tensors %s missing, %s first: use another checkpoint", path,
+                       found->missing, found->missing == 1 ? "is" : "are", found->first_missing);
+    if (found->count == 0)
+        return dt_fail(DT_FILE, "%s: no tensor is in it: give a file of weights or a checkpoint", path);
+    return dt_ok();
 }
 
 dt_status dt_command_inspect(const dt_options *options) {

@@ -15,9 +15,9 @@ typedef struct walk {
     dt_group checksums;
     dt_catalogue catalogue; /* names of tensors; empty for a file of another program */
     dt_parameters parameters;
+    int expected; /* the first entries of the catalogue: what this kind of file has */
     dt_inspection *made;
     int room;
-    dt_status status;
 } walk;
 
 static const char *name_of_place(const walk *held, const char *place) {
@@ -128,7 +128,8 @@ static dt_status append(walk *held, const dt_inspected_tensor *tensor) {
     return dt_ok();
 }
 
-static dt_status add_dataset(walk *held, const char *place) {
+static dt_status add_dataset(void *context, const char *place) {
+    walk *held = context;
     dt_inspected_tensor tensor = {.place = strdup(place)};
     if (!tensor.place)
         return dt_fail(DT_MEMORY, "%s: no memory for %s", held->file->path, place);
@@ -145,26 +146,33 @@ static dt_status add_dataset(walk *held, const char *place) {
     return status;
 }
 
-/* Positive ends the visit. */
-static herr_t visit(hid_t root, const char *place, const H5O_info_t *info, void *context) {
-    (void)root;
-    walk *held = context;
-    if (info->type == H5O_TYPE_DATASET)
-        held->status = add_dataset(held, place);
-    return dt_failed(&held->status) ? 1 : 0;
-}
-
 static int by_address(const void *a, const void *b) {
     const dt_inspected_tensor *left = a, *right = b;
     return (left->address > right->address) - (left->address < right->address);
 }
 
+static bool is_listed(const dt_inspection *made, const char *place) {
+    for (int i = 0; i < made->count; i++)
+        if (strcmp(made->tensors[i].place, place) == 0)
+            return true;
+    return false;
+}
+
+/* What its kind of file has and this one has not. */
+static void count_missing(walk *held) {
+    dt_inspection *made = held->made;
+    for (int i = 0; i < held->expected; i++) {
+        if (is_listed(made, held->catalogue.entries[i].place))
+            continue;
+        if (made->missing++ == 0)
+            snprintf(made->first_missing, sizeof made->first_missing, "%s", held->catalogue.entries[i].place);
+    }
+}
+
 static dt_status visit_all(walk *held) {
     dt_inspection *made = held->made;
-    herr_t ended = H5Ovisit2(held->file->handle, H5_INDEX_NAME, H5_ITER_NATIVE, visit, held, H5O_INFO_BASIC);
-    DT_TRY(held->status);
-    if (ended < 0)
-        return dt_library_failure(held->file->path, "its datasets cannot be listed");
+    DT_TRY(dt_library_visit_datasets(held->file, add_dataset, held));
+    count_missing(held);
     if (made->count > 0)
         qsort(made->tensors, (size_t)made->count, sizeof made->tensors[0], by_address);
     return dt_ok();
@@ -186,11 +194,13 @@ static dt_status inspect_header(walk *held, const dt_group *group) {
     dt_network network = dt_network_build(made->network);
     held->parameters = dt_parameters_layout(&network);
     dt_catalogue_add_network(&held->catalogue, &held->parameters, NULL, NULL);
+    held->expected = held->catalogue.count;
     dt_catalogue_add_adam(&held->catalogue, &held->parameters, NULL, NULL);
     made->kind = DT_FILE_WEIGHTS;
     if (!dt_header_has_position(group))
         return dt_ok();
     made->kind = DT_FILE_CHECKPOINT;
+    held->expected = held->catalogue.count;
     DT_TRY(dt_header_read_position(group, &made->position));
     inspect_text(held->file, dt_header_options, &made->options, &made->options_state, made);
     inspect_text(held->file, dt_header_history, &made->history, &made->history_state, made);

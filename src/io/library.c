@@ -72,17 +72,60 @@ static dt_status check_readable(const char *path, bool *sealed) {
     return status;
 }
 
+/* Files are opened without locks: network file systems may lack them, and no file is read while it is
+ * written, since it gets its name when it is complete. Versions without this call heed HDF5_USE_FILE_LOCKING
+ * alone. */
+static herr_t leave_locks_out(hid_t access) {
+#if H5_VERSION_GE(1, 12, 1) || (H5_VERSION_GE(1, 10, 7) && !H5_VERSION_GE(1, 12, 0))
+    return H5Pset_file_locking(access, false, true);
+#else
+    return access < 0 ? -1 : 0;
+#endif
+}
+
 dt_status dt_library_open(const char *path, dt_library_file *file) {
     *file = (dt_library_file){.path = path, .handle = H5I_INVALID_HID};
     DT_TRY(check_readable(path, &file->sealed));
     if (H5Fis_hdf5(path) == 0)
         return dt_fail(DT_FILE, "%s: is not an HDF5 file", path);
-    /* Without file locks: network file systems may lack them, and no file is read while it is written, since
-     * it gets its name when it is complete. */
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
-    if (access >= 0 && H5Pset_file_locking(access, false, true) >= 0)
+    if (access >= 0 && leave_locks_out(access) >= 0)
         file->handle = H5Fopen(path, H5F_ACC_RDONLY, access);
     dt_status status = file->handle < 0 ? dt_library_failure(path, "cannot be opened") : dt_ok();
     dt_library_close(access, H5Pclose, path, &status);
     return status;
+}
+
+/* HDF5 1.12 gave visitors another type. Names that end in a number mean the same whichever of its interfaces
+ * the library or a compiler flag makes the default (H5_USE_18_API). */
+#if H5_VERSION_GE(1, 12, 0)
+typedef H5O_info2_t object_info;
+#define VISIT_OBJECTS H5Ovisit3
+#else
+typedef H5O_info_t object_info;
+#define VISIT_OBJECTS H5Ovisit2
+#endif
+
+/* A visit under way. */
+typedef struct visit {
+    dt_library_visitor visitor;
+    void *context;
+    dt_status status;
+} visit;
+
+/* Positive ends the visit. */
+static herr_t visit_object(hid_t root, const char *place, const object_info *info, void *context) {
+    (void)root;
+    visit *held = context;
+    if (info->type == H5O_TYPE_DATASET)
+        held->status = held->visitor(held->context, place);
+    return dt_failed(&held->status) ? 1 : 0;
+}
+
+dt_status dt_library_visit_datasets(const dt_library_file *file, dt_library_visitor visitor, void *context) {
+    visit held = {visitor, context, dt_ok()};
+    herr_t ended =
+        VISIT_OBJECTS(file->handle, H5_INDEX_NAME, H5_ITER_NATIVE, visit_object, &held, H5O_INFO_BASIC);
+    DT_TRY(held.status);
+    return ended < 0 ? dt_library_failure(file->path, "its datasets cannot be listed") : dt_ok();
 }

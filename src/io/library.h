@@ -38,4 +38,11 @@ typedef struct dt_library_file {
  * HDF5, cut short, damaged. */
 dt_status dt_library_open(const char *path, dt_library_file *file);
 
+/* Called with the path of a dataset, from the root. */
+typedef dt_status (*dt_library_visitor)(void *context, const char *place);
+
+/* Calls `visitor` once for each dataset of the file, and ends with its first error. The same for every
+ * version of the library. */
+dt_status dt_library_visit_datasets(const dt_library_file *file, dt_library_visitor visitor, void *context);
+
 #endif

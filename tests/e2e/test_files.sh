@@ -32,6 +32,11 @@ grep -q "^layers/dense_2/vars/0 .* fc3/kernel .* 122x10 .* holds$" "$folder/out"
 expect 0 '"failed_checksums": 0' "$dtrain" inspect "$file" --json
 python3 -c 'import json, sys; json.load(open(sys.argv[1]))' "$folder/out" 2>/dev/null || ! command -v python3 >/dev/null ||
     fail "inspect --json is not JSON"
+# A sound HDF5 file with nothing in it is no file of weights.
+base64 -d >"$folder/empty.gz" <<<"H4sIAAAAAAACA+v0cHHj5ZLiYuLgYICB/1BwGMo3gNKr49+a+Xu4BDEpWOjwZiPjCiYhZI0wwMXEwAgUjmCgGWA1nZIHAEDApLnDAAAA"
+gunzip -c "$folder/empty.gz" >"$folder/empty.h5"
+expect 4 "$folder/empty.h5: no tensor is in it: give a file of weights or a checkpoint" "$dtrain" inspect "$folder/empty.h5"
+expect 4 "no tensor is in it" "$dtrain" inspect "$folder/empty.h5" --json
 
 # 2. A checkpoint is a file of weights: eval reads it, on any number of ranks.
 expect 0 "test" "$dtrain" eval "$folder" --data synthetic:200 --validation 20 --test-limit 30

@@ -15,6 +15,7 @@
 #include "dtrain/checkpoint.h"
 #include "dtrain/inspect.h"
 #include "dtrain/weights.h"
+#include "io/library.h"
 
 static char folder[64], path[96], altered[96];
 static dt_network network;
@@ -139,28 +140,25 @@ static bool refused_with(size_t place, unsigned char change) {
 }
 
 typedef struct payload {
+    dt_library_file file;
     size_t first, end; /* of all datasets together */
     int count;
 } payload;
 
 /* Every first and last byte of a dataset. */
-static herr_t damage_dataset(hid_t file, const char *name, const H5O_info_t *info, void *context) {
+static dt_status damage_dataset(void *context, const char *name) {
     payload *all = context;
-    if (info->type != H5O_TYPE_DATASET)
-        return 0;
-    hid_t dataset = H5Dopen2(file, name, H5P_DEFAULT);
+    hid_t dataset = H5Dopen2(all->file.handle, name, H5P_DEFAULT);
     size_t first = (size_t)H5Dget_offset(dataset), bytes = (size_t)H5Dget_storage_size(dataset);
     H5Dclose(dataset);
     const size_t places[] = {first, first + bytes / 2, first + bytes - 1};
     for (int i = 0; i < 3; i++)
-        if (!refused_with(places[i], 0x01)) {
-            print_error("%s: a damaged byte at %zu is not noticed\n", name, places[i]);
-            return -1;
-        }
+        if (!refused_with(places[i], 0x01))
+            return dt_fail(DT_FILE, "%s: a damaged byte at %zu is not noticed", name, places[i]);
     all->first = all->count == 0 || first < all->first ? first : all->first;
     all->end = first + bytes > all->end ? first + bytes : all->end;
     all->count++;
-    return 0;
+    return dt_ok();
 }
 
 static void test_every_byte_region(void **state) {
@@ -168,9 +166,9 @@ static void test_every_byte_region(void **state) {
     payload all = {0};
     write_altered(image_bytes);
     assert_false(refused());
-    hid_t file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
-    assert_true(H5Ovisit2(file, H5_INDEX_NAME, H5_ITER_NATIVE, damage_dataset, &all, H5O_INFO_BASIC) >= 0);
-    H5Fclose(file);
+    assert_ok(dt_library_open(path, &all.file));
+    assert_ok(dt_library_visit_datasets(&all.file, damage_dataset, &all));
+    H5Fclose(all.file.handle);
     assert_int_equal(all.count, 3 * parameters.count + parameters.state_count + 4);
     /* The tables: the superblock byte by byte, the rest at an odd stride. */
     assert_true(all.first > 10000);
@@ -228,6 +226,7 @@ static void test_inspect_names_the_damaged(void **state) {
     assert_ok(dt_inspect_file(altered, &found));
     assert_int_equal(found.kind, DT_FILE_CHECKPOINT);
     assert_int_equal(found.failures, 1);
+    assert_int_equal(found.missing, 0);
     assert_int_equal(found.count, 3 * parameters.count + parameters.state_count + 2);
     int named = 0;
     for (int i = 0; i < found.count; i++) {
@@ -243,6 +242,22 @@ static void test_inspect_names_the_damaged(void **state) {
     assert_fails(dt_inspect_file(altered, &found), DT_FILE, "is empty");
 }
 
+/* inspect counts tensors that are no longer there, in any of the file's parts. */
+static void test_inspect_counts_the_missing(void **state) {
+    (void)state;
+    dt_inspection found;
+    write_altered(image_bytes);
+    hid_t file = H5Fopen(altered, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(H5Ldelete(file, "layers/conv2d_1/vars/1", H5P_DEFAULT) >= 0);
+    assert_true(H5Ldelete(file, "optimizer/vars/4", H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+    assert_ok(dt_inspect_file(altered, &found));
+    assert_int_equal(found.count, 3 * parameters.count + parameters.state_count);
+    assert_int_equal(found.missing, 2);
+    assert_string_equal(found.first_missing, "layers/conv2d_1/vars/1");
+    dt_inspection_release(&found);
+}
+
 static void test_statistics(void **state) {
     (void)state;
     const float values[10] = {1, 2, 3, 4, 5, 6, 7, 8, 9, NAN};
@@ -252,6 +267,7 @@ static void test_statistics(void **state) {
     assert_ok(dt_weights_save(altered, &network, &parameters, saved.weights, saved.states));
     assert_ok(dt_inspect_file(altered, &found));
     assert_int_equal(found.kind, DT_FILE_WEIGHTS);
+    assert_int_equal(found.missing, 0);
     int seen = 0;
     for (int i = 0; i < found.count; i++) {
         const dt_inspected_tensor *tensor = &found.tensors[i];
@@ -269,11 +285,9 @@ static void test_statistics(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_byte_region),
-        cmocka_unit_test(test_cut_short_everywhere),
-        cmocka_unit_test(test_zeros_in_place_of_blocks),
-        cmocka_unit_test(test_inspect_names_the_damaged),
-        cmocka_unit_test(test_statistics),
+        cmocka_unit_test(test_every_byte_region),          cmocka_unit_test(test_cut_short_everywhere),
+        cmocka_unit_test(test_zeros_in_place_of_blocks),   cmocka_unit_test(test_inspect_names_the_damaged),
+        cmocka_unit_test(test_inspect_counts_the_missing), cmocka_unit_test(test_statistics),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
