@@ -14,11 +14,13 @@
 /* Whether a kind is among those that the options leave to choose from. A grid over the ranks of nodes is a
  * choice of its own where there are several of each. */
 static bool is_open(dt_strategy_kind kind, const dt_plan_setup *setup, const dt_options *options) {
-    if (kind == DT_STRATEGY_HYBRID_NODE)
-        return options->grid != DT_GRID_ALL && dt_plan_is_grid(setup);
-    if (kind == DT_STRATEGY_HYBRID)
-        return options->grid != DT_GRID_NODE || !dt_plan_is_grid(setup);
-    return options->strategy != DT_STRATEGY_HYBRID;
+    bool over_node = kind == DT_STRATEGY_HYBRID_NODE, hybrid = over_node || kind == DT_STRATEGY_HYBRID;
+    dt_strategy_kind wish = hybrid ? DT_STRATEGY_HYBRID : kind;
+    if (options->strategy != DT_STRATEGY_AUTO && options->strategy != wish)
+        return false;
+    if (!hybrid || !dt_plan_is_grid(setup))
+        return !over_node;
+    return options->grid != (over_node ? DT_GRID_ALL : DT_GRID_NODE);
 }
 
 dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup,
@@ -161,8 +163,11 @@ dt_status dt_plan_run(const dt_options *options, dt_comm *comm) {
     dt_placement_print(&table);
     dt_status status = dt_team_create(table.places[dt_comm_rank(comm)].threads, &team);
     if (!dt_failed(&status)) {
-        dt_kernels_config config = {
-            .team = team, .isa = options->isa, .engine = options->engine, .wire = options->wire};
+        dt_kernels_config config = {.team = team,
+                                    .isa = options->isa,
+                                    .engine = options->engine,
+                                    .precision = options->precision,
+                                    .wire = options->wire};
         status = dt_kernels_create(&config, &kernels);
     }
     status = dt_comm_agree(comm, status);

@@ -186,5 +186,8 @@ grid=$("$mpiexec" --bind-to none -np 2 "$dtrain" plan --width 0.05 --threads 1 -
 refuse 2 "start the plan on 2 ranks or more" "$dtrain" plan --width 0.05 --threads 1 --ranks 8 --node-ranks 4 --link-gbits 1
 "$dtrain" plan --width 0.05 --threads 1 -N 2 5 --link-gbits 1 --link-us 50 >"$folder/plan"
 [ "$(grep -c 'plan: batch 64 on [25] ranks, 1 a node' "$folder/plan")" = 2 ]
+"$dtrain" plan --width 0.05 --threads 1 --strategy sharded >"$folder/plan"
+grep -q '^  sharded .*fastest' "$folder/plan"
+! grep -qE '^  (allreduce|hybrid)' "$folder/plan" || { cat "$folder/plan"; exit 1; }
 refuse 2 "numbers of ranks" "$dtrain" plan --width 0.05 --ranks 2,,3
 refuse 2 "start the plan on 2 ranks or more" "$dtrain" plan --width 0.05 --ranks 2 --threads 1
