@@ -11,10 +11,29 @@
 
 typedef struct dt_options dt_options;
 
-/* Hands out every setting of a run as text: number or true/false as it stands in JSON, or a string (quoted
- * false: the value is to be written as it is; value NULL: not set). */
-typedef void (*dt_setting_visit)(void *context, const char *name, const char *value, bool quoted);
+/* What another value of a setting changes in the results of a run. */
+typedef enum dt_effect {
+    DT_EFFECT_UNSTATED,
+    DT_EFFECT_NONE,       /* nothing: a resumed run may have another value */
+    DT_EFFECT_BITS,       /* the last bits, which a resumed run is warned of */
+    DT_EFFECT_MATHEMATICS /* what is computed: another value makes it another run */
+} dt_effect;
+
+/* A setting of a run. */
+typedef struct dt_setting {
+    const char *name;
+    const char *value; /* a number or true/false as it stands in JSON, or a string; NULL: not set */
+    bool quoted;       /* a string */
+    bool given;        /* the command line names it */
+    bool own;          /* each rank may have a value of its own */
+    dt_effect effect;
+} dt_setting;
+
+/* Hands out every setting of a run. */
+typedef void (*dt_setting_visit)(void *context, const dt_setting *setting);
 typedef void (*dt_settings_walk)(const dt_options *options, dt_setting_visit visit, void *context);
+
+enum { DT_SETTINGS_MOST = 96 };
 
 /* How often something is done. */
 typedef enum dt_interval_unit {
@@ -35,8 +54,8 @@ typedef enum dt_on_nan {
     DT_ON_NAN_REWIND /* back to the last checkpoint, with half the learning rate; at most 3 times */
 } dt_on_nan;
 
-/* Everything that the command line can say about a run. Strings are borrowed. cli/options.c has the table of
- * names, limits and defaults. */
+/* Everything that the command line can say about a run. Strings are borrowed. cli/option_table.c has names,
+ * limits, defaults, effects, and the commands that use each. */
 struct dt_options {
     const char *data; /* NULL: search (dataset.h) */
     int epochs;
@@ -77,6 +96,7 @@ struct dt_options {
     bool force;          /* export: write over an existing file */
     bool json;           /* inspect: JSON instead of tables */
     bool quiet;
+    bool given[DT_SETTINGS_MOST]; /* by the number of a setting in the walk: the command line names it */
     dt_settings_walk walk; /* names and values of all of the above, for the records of a run; NULL: none */
 };
 

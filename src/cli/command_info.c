@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/options.h"
+#include "cli/option_values.h"
 #include "cli/tuning_table.h"
 #include "dtrain/dataset.h"
 #include "dtrain/denormals.h"
@@ -29,9 +29,9 @@ __attribute__((format(printf, 2, 3))) static void print_row(const char *name, co
 /* The values that a choice may have in this build. */
 static void print_choices(const char *name, const char *option_name) {
     char text[256];
-    for (int row = 0; row < dt_options_count(); row++)
-        if (strcmp(dt_options_row(row)->name, option_name) == 0)
-            print_row(name, "%s", dt_options_allowed(dt_options_row(row), text, sizeof text));
+    for (int row = 0; row < dt_option_table_count(); row++)
+        if (strcmp(dt_option_table_row(row)->name, option_name) == 0)
+            print_row(name, "%s", dt_option_values_allowed(dt_option_table_row(row), text, sizeof text));
 }
 
 static void print_build(void) {

@@ -66,8 +66,6 @@ static int print_report(const dt_command_line *line) {
 }
 
 static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
-    if (line->options.tune && line->command != DT_COMMAND_INFO)
-        return dt_fail(DT_USAGE, "--tune goes with the command info alone");
     switch (line->command) {
     case DT_COMMAND_TRAIN:
         return dt_command_train(&line->options, comm);
@@ -82,6 +80,7 @@ static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
     case DT_COMMAND_EXPORT:
     case DT_COMMAND_VERSION:
     case DT_COMMAND_HELP:
+    case DT_COMMANDS:
         break;
     }
     assert(false);

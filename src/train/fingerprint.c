@@ -7,7 +7,7 @@
 
 #include "dtrain/hash.h"
 
-enum { NAME = 64, VALUE = 448, MOST_SETTINGS = 64, VERSION = 256 };
+enum { NAME = 64, VALUE = 448, VERSION = 256 };
 
 /* Options as text. */
 typedef struct setting {
@@ -16,17 +16,16 @@ typedef struct setting {
 
 typedef struct settings {
     int count;
-    setting rows[MOST_SETTINGS];
+    setting rows[DT_SETTINGS_MOST];
 } settings;
 
-static void add_setting(void *context, const char *name, const char *value, bool quoted) {
+static void add_setting(void *context, const dt_setting *one) {
     settings *all = context;
-    (void)quoted;
-    if (strcmp(name, "threads") == 0 || all->count == MOST_SETTINGS)
+    if (one->own || all->count == DT_SETTINGS_MOST)
         return;
     setting *row = &all->rows[all->count++];
-    snprintf(row->name, sizeof row->name, "%s", name);
-    snprintf(row->value, sizeof row->value, "%s", value ? value : "not given");
+    snprintf(row->name, sizeof row->name, "%s", one->name);
+    snprintf(row->value, sizeof row->value, "%s", one->value ? one->value : "not given");
 }
 
 static dt_status compare_settings(const settings *mine, const settings *first) {

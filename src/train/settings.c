@@ -8,57 +8,14 @@
 
 static const char *const kernels_key = "kernels";
 
-/* How long a run goes, on what machine, and what it writes. All other options are part of the mathematics.
- * The data are known by their fingerprint, whatever they are called. */
-static const char *const free_options[] = {"data",
-                                           "test-limit",
-                                           "epochs",
-                                           "max-steps",
-                                           "threads",
-                                           "strategy",
-                                           "grid",
-                                           "engine",
-                                           "isa",
-                                           "out",
-                                           "quiet",
-                                           "force",
-                                           "checkpoint-every",
-                                           "keep",
-                                           "resume",
-                                           "override",
-                                           "init",
-                                           "max-time",
-                                           "on-nan",
-                                           "checkpoint-required",
-                                           "stall-timeout",
-                                           "methods",
-                                           "tune",
-                                           "check-replicas",
-                                           "ranks",
-                                           "node-ranks",
-                                           "link-gbits",
-                                           "link-us"};
-
-/* Those of them that change the last bits, and so the claim that nothing shows that a run was resumed. */
-static const char *const bit_options[] = {"engine", "kernels", "methods"};
-
-static bool is_listed(const char *const *list, size_t count, const char *name) {
-    for (size_t i = 0; i < count; i++)
-        if (strcmp(list[i], name) == 0)
-            return true;
-    return false;
-}
-
-#define LISTED(list, name) is_listed(list, sizeof(list) / sizeof *(list), name)
-
-static void add_setting(void *context, const char *name, const char *value, bool quoted) {
+static void add_setting(void *context, const dt_setting *setting) {
     json_t *settings = context;
-    if (!value)
-        json_object_set_new(settings, name, json_null());
-    else if (quoted)
-        json_object_set_new(settings, name, json_string(value));
+    if (!setting->value)
+        json_object_set_new(settings, setting->name, json_null());
+    else if (setting->quoted)
+        json_object_set_new(settings, setting->name, json_string(setting->value));
     else
-        json_object_set_new(settings, name, json_loads(value, JSON_DECODE_ANY, NULL));
+        json_object_set_new(settings, setting->name, json_loads(setting->value, JSON_DECODE_ANY, NULL));
 }
 
 json_t *dt_settings_object(const dt_options *options) {
@@ -111,36 +68,48 @@ static char *value_text(const json_t *value) {
     return json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
 }
 
-static void append_values(char *differences, const char *name, const json_t *then, const json_t *now) {
-    char *then_text = value_text(then), *now_text = value_text(now), title[64];
-    bool is_option = strcmp(name, kernels_key) != 0;
-    snprintf(title, sizeof title, "%s%s", is_option ? "--" : "", name);
+static void append_values(char *differences, const char *title, const json_t *then, const json_t *now) {
+    char *then_text = value_text(then), *now_text = value_text(now);
     append(differences, title, then_text ? then_text : "?", now_text ? now_text : "?");
     free(then_text);
     free(now_text);
+}
+
+/* A comparison under way. */
+typedef struct comparison {
+    const json_t *then, *now;
+    char *mathematics, *bits;
+} comparison;
+
+static void compare_setting(void *context, const dt_setting *setting) {
+    const comparison *c = context;
+    /* Not the instruction set that was asked for counts, but the one in use. */
+    bool is_isa = strcmp(setting->name, "isa") == 0;
+    const char *key = is_isa ? kernels_key : setting->name;
+    const json_t *then = json_object_get(c->then, key), *now = json_object_get(c->now, key);
+    char title[64];
+    if (is_same(then, now))
+        return;
+    snprintf(title, sizeof title, "%s%s", is_isa ? "" : "--", key);
+    if (setting->effect == DT_EFFECT_BITS)
+        append_values(c->bits, title, then, now);
+    if (setting->effect == DT_EFFECT_MATHEMATICS)
+        append_values(c->mathematics, title, then, now);
 }
 
 dt_status dt_settings_compare(const char *stored, uint64_t fingerprint, const dt_session *session,
                               char mathematics[DT_DIFFERENCES], char bits[DT_DIFFERENCES]) {
     mathematics[0] = bits[0] = '\0';
     json_t *then = parse(stored), *now = session_settings(session);
-    const char *name;
-    json_t *value;
+    comparison context = {then, now, mathematics, bits};
     if (fingerprint != session->corpus.fingerprint) {
         char texts[2][20];
         snprintf(texts[0], sizeof texts[0], "%016llx", (unsigned long long)fingerprint);
         snprintf(texts[1], sizeof texts[1], "%016llx", (unsigned long long)session->corpus.fingerprint);
         append(mathematics, "fingerprint of the data", texts[0], texts[1]);
     }
-    json_object_foreach(now, name, value) {
-        const json_t *old = json_object_get(then, name);
-        if (is_same(old, value))
-            continue;
-        if (LISTED(bit_options, name))
-            append_values(bits, name, old, value);
-        else if (!LISTED(free_options, name))
-            append_values(mathematics, name, old, value);
-    }
+    if (session->options->walk)
+        session->options->walk(session->options, compare_setting, &context);
     json_decref(now);
     json_decref(then);
     return then ? dt_ok() : dt_fail(DT_FILE, "the options in the checkpoint are not JSON");
@@ -159,4 +128,23 @@ int dt_settings_number(const char *stored, const char *name, int otherwise) {
     int number = json_is_integer(value) ? (int)json_integer_value(value) : otherwise;
     json_decref(then);
     return number;
+}
+
+/* A search under way. */
+typedef struct search {
+    const char *name;
+    bool given;
+} search;
+
+static void look_at(void *context, const dt_setting *setting) {
+    search *wanted = context;
+    if (strcmp(setting->name, wanted->name) == 0)
+        wanted->given = setting->given;
+}
+
+bool dt_settings_given(const dt_options *options, const char *name) {
+    search wanted = {.name = name};
+    if (options->walk)
+        options->walk(options, look_at, &wanted);
+    return wanted.given;
 }

@@ -55,7 +55,11 @@ refuse 0 "'trian' is not a command: train, eval, info" trian
 refuse 0 "'more': an argument too many" train more
 refuse 0 "--bn-axis: 'row' is not allowed: rows or channels" --quiet --bn-axis row
 
-refuse 0 "--tune goes with the command info alone" train --tune
+refuse 2 "--tune: train does not use this option: leave it out (info)" train --tune
+refuse 0 "--lr: report does not use this option: leave it out (train)" report . --lr 5
+refuse 0 "--json: plan does not use this option: leave it out (inspect)" plan --json
+refuse 0 "--json: train does not use this option" --resume --json
+refuse 0 "--epochs: export does not use this option" export a b --epochs 3
 refuse 2 "methods: 'fast' is not allowed" --data synthetic:100 --validation 0 --methods direct,winograd,fast,passes,passes
 refuse 0 "methods: 'direct,winograd' is not allowed" --data synthetic:100 --validation 0 --methods direct,winograd
 refuse 0 "the method direct cannot compute a 5x5 convolution" --data synthetic:100 --validation 0 --methods direct,direct,passes,passes,passes

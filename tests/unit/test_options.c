@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/option_values.h"
 #include "cli/options.h"
 #include "dtrain/kernels.h"
 #include "dtrain/strategy.h"
@@ -28,20 +29,41 @@ static dt_status parse_words(dt_command_line *line, char *const *words) {
 
 #define PARSE(line, ...) parse_words(line, (char * [WORDS + 1]){__VA_ARGS__})
 
-/* Parses --name value. The value lives until the next call: options point to it. */
+static bool is_named(int command) {
+    return dt_option_table_command((dt_command)command)->name != NULL;
+}
+
+/* The first command that uses an option. */
+static dt_command user_of(const dt_option *option) {
+    int command = 0;
+    while (command < DT_COMMANDS && !dt_option_table_uses((dt_command)command, option))
+        command++;
+    assert_true(command < DT_COMMANDS && is_named(command));
+    return (dt_command)command;
+}
+
+/* Parses COMMAND [FILE FILE] --name[=value]. The words live until the next call: options point to them. */
+static dt_status parse_for(dt_command_line *line, dt_command command, const dt_option *option,
+                           const char *value) {
+    static char text[ROOM], name[ROOM];
+    snprintf(text, sizeof text, "--%s%s%s", option->name, value ? "=" : "", value ? value : "");
+    snprintf(name, sizeof name, "%s", dt_option_table_command(command)->name);
+    char *words[WORDS + 1] = {text, name};
+    for (int i = 0; i < dt_option_table_command(command)->needs || (command == DT_COMMAND_REPORT && !i); i++)
+        words[2 + i] = "file";
+    return parse_words(line, words);
+}
+
+/* The same for the first command that uses the option. */
 static dt_status parse_value(dt_command_line *line, const dt_option *option, const char *value) {
-    static char text[ROOM];
-    char name[ROOM];
-    snprintf(name, sizeof name, "--%s", option->name);
-    snprintf(text, sizeof text, "%s", value);
-    return PARSE(line, name, text);
+    return parse_for(line, user_of(option), option, value);
 }
 
 static void refuse_value(const dt_option *option, const char *value) {
     dt_command_line line;
     char expected[ROOM], allowed[ROOM];
     snprintf(expected, sizeof expected, "--%s: '%s' is not allowed: %s", option->name, value,
-             dt_options_allowed(option, allowed, sizeof allowed));
+             dt_option_values_allowed(option, allowed, sizeof allowed));
     dt_status status = parse_value(&line, option, value);
     assert_int_equal(status.code, DT_USAGE);
     assert_string_equal(status.text, expected);
@@ -51,18 +73,21 @@ static void refuse_value(const dt_option *option, const char *value) {
 typedef struct shown {
     const char *name;
     char value[ROOM];
-    bool given, quoted;
+    bool set, quoted, given;
+    dt_effect effect;
     int times;
 } shown;
 
-static void keep_value(void *context, const char *name, const char *value, bool quoted) {
+static void keep_value(void *context, const dt_setting *setting) {
     shown *found = context;
-    if (strcmp(name, found->name) != 0)
+    if (strcmp(setting->name, found->name) != 0)
         return;
-    found->given = value != NULL;
-    found->quoted = quoted;
+    found->set = setting->value != NULL;
+    found->quoted = setting->quoted;
+    found->given = setting->given;
+    found->effect = setting->effect;
     found->times++;
-    snprintf(found->value, sizeof found->value, "%s", value ? value : "");
+    snprintf(found->value, sizeof found->value, "%s", setting->value ? setting->value : "");
 }
 
 static shown walk_to(const dt_options *options, const char *name) {
@@ -102,9 +127,9 @@ static bool takes_value(const dt_option *option) {
 /* Calls `check` on all options that `belongs` picks; there must be some. */
 static void for_options(bool (*belongs)(const dt_option *), void (*check)(const dt_option *)) {
     int checked = 0;
-    for (int row = 0; row < dt_options_count(); row++)
-        if (belongs(dt_options_row(row))) {
-            check(dt_options_row(row));
+    for (int row = 0; row < dt_option_table_count(); row++)
+        if (belongs(dt_option_table_row(row))) {
+            check(dt_option_table_row(row));
             checked++;
         }
     assert_true(checked > 0);
@@ -199,9 +224,9 @@ static void test_choices(void **state) {
 }
 
 static const dt_option *find(const char *name) {
-    for (int row = 0; row < dt_options_count(); row++)
-        if (strcmp(dt_options_row(row)->name, name) == 0)
-            return dt_options_row(row);
+    for (int row = 0; row < dt_option_table_count(); row++)
+        if (strcmp(dt_option_table_row(row)->name, name) == 0)
+            return dt_option_table_row(row);
     fail_msg("no option --%s", name);
     abort();
 }
@@ -230,7 +255,7 @@ static void test_texts(void **state) {
     assert_ok(PARSE(&line, "--data", "synthetic:100", "--out=a b"));
     assert_string_equal(line.options.data, "synthetic:100");
     assert_string_equal(line.options.out, "a b");
-    assert_true(walk_to(&line.options, "data").given);
+    assert_true(walk_to(&line.options, "data").set);
 }
 
 static void refuse_all(const char *name, const char *const *values) {
@@ -258,7 +283,7 @@ static void test_durations(void **state) {
                                                  "99999999999999999999999s", "1hx", "10mi", NULL});
     assert_ok(PARSE(&line, NULL));
     assert_int_equal(line.options.max_time, 0);
-    assert_false(walk_to(&line.options, "max-time").given);
+    assert_false(walk_to(&line.options, "max-time").set);
 }
 
 static void test_intervals(void **state) {
@@ -305,9 +330,6 @@ static void test_resume(void **state) {
     assert_string_equal(line.options.resume, "folder");
     assert_ok(PARSE(&line, "--resume", "train"));
     assert_string_equal(line.options.resume, "");
-    assert_ok(PARSE(&line, "eval", "--resume", "a", "b"));
-    assert_string_equal(line.options.resume, "a");
-    assert_string_equal(line.options.weights, "b");
     assert_fails(PARSE(&line, "--resume="), DT_USAGE,
                  "--resume: '' is not allowed: a name that is not empty");
     assert_fails(PARSE(&line, "--resume", "--quiet", "folder"), DT_USAGE, "'folder' is not a command");
@@ -350,7 +372,7 @@ static void test_defaults_are_the_seed_run(void **state) {
     assert_true(!options.resume && !options.init && options.max_time == 0);
     assert_int_equal(options.on_nan, DT_ON_NAN_STOP);
     assert_int_equal(options.stall_timeout, 300);
-    assert_false(walk_to(&options, "data").given);
+    assert_false(walk_to(&options, "data").set);
     assert_string_equal(walk_to(&options, "quiet").value, "false");
 }
 
@@ -364,6 +386,7 @@ static void test_ranks_have_a_short_form(void **state) {
     assert_string_equal(line.options.plan_ranks, "2,4,6,8");
     assert_true(line.options.network.width == 0.5);
     assert_ok(PARSE(&line, "-N2", "4", "plan"));
+    assert_true(walk_to(&line.options, "ranks").given);
     assert_int_equal(line.command, DT_COMMAND_PLAN);
     assert_string_equal(line.options.plan_ranks, "2,4");
     assert_fails(PARSE(&line, "plan", "-N", "2", "--quiet", "4"), DT_USAGE, "'4': an argument too many");
@@ -380,10 +403,17 @@ static void test_each_option_has_its_field(void **state) {
     assert_ok(PARSE(&line, "--data=d", "--validation=2", "--train-limit=3", "--test-limit=4", "--epochs=5",
                     "--batch=6", "--max-steps=7", "--lr=0.25", "--beta1=0.5", "--beta2=0.75", "--eps=0.125",
                     "--seed=8", "--width=2", "--dropout=0.25", "--bn-axis=channels", "--bn-layers=none",
-                    "--threads=9", "--strategy=hybrid", "--grid=node", "--check-replicas=10", "--ranks=2,4",
-                    "--node-ranks=11", "--link-gbits=1.5", "--link-us=2.5", "--engine=blas", "--isa=avx2",
-                    "--precision=bf16", "--wire=bf16", "--methods=m", "--tune", "--out=o", "--quiet"));
+                    "--threads=9", "--strategy=hybrid", "--grid=node", "--check-replicas=10",
+                    "--link-gbits=1.5", "--link-us=2.5", "--engine=blas", "--isa=avx2", "--precision=bf16",
+                    "--wire=bf16", "--methods=m", "--out=o", "--quiet"));
     dt_options options = line.options;
+    assert_ok(PARSE(&line, "plan", "--ranks=2,4", "--node-ranks=11"));
+    assert_string_equal(line.options.plan_ranks, "2,4");
+    assert_int_equal(line.options.node_ranks, 11);
+    assert_ok(PARSE(&line, "info", "--tune"));
+    assert_true(line.options.tune);
+    assert_ok(PARSE(&line, "inspect", "--json", "file"));
+    assert_true(line.options.json);
     assert_ok(PARSE(&line, "--keep=10", "--checkpoint-required", "--override", "--init=i", "--on-nan=rewind",
                     "--stall-timeout=11", "--max-time=12s", "--checkpoint-every=13steps", "--resume=r"));
     assert_int_equal(line.options.keep, 10);
@@ -412,13 +442,10 @@ static void test_each_option_has_its_field(void **state) {
     assert_int_equal(options.strategy, DT_STRATEGY_HYBRID);
     assert_int_equal(options.grid, DT_GRID_NODE);
     assert_int_equal(options.check_replicas, 10);
-    assert_string_equal(options.plan_ranks, "2,4");
-    assert_int_equal(options.node_ranks, 11);
     assert_true(options.link_gbits == 1.5 && options.link_us == 2.5);
     assert_int_equal(options.engine, DT_ENGINE_BLAS);
     assert_int_equal(options.isa, DT_ISA_AVX2);
     assert_string_equal(options.methods, "m");
-    assert_true(options.tune);
     assert_int_equal(options.precision, DT_PRECISION_BF16);
     assert_int_equal(options.wire, DT_WIRE_BF16);
     assert_true(options.quiet);
@@ -433,6 +460,8 @@ static void check_initial(const dt_option *option) {
     dt_command_line silent, said;
     assert_ok(PARSE(&silent, NULL));
     assert_ok(parse_value(&said, option, option->initial));
+    assert_false(walk_to(&silent.options, option->name).given);
+    assert_true(walk_to(&said.options, option->name).given);
     shown a = walk_to(&silent.options, option->name), b = walk_to(&said.options, option->name);
     assert_string_equal(a.value, b.value);
     assert_int_equal(a.times, 1);
@@ -452,7 +481,7 @@ static void check_missing(const dt_option *option) {
     char name[ROOM], expected[ROOM], allowed[ROOM];
     snprintf(name, sizeof name, "--%s", option->name);
     snprintf(expected, sizeof expected, "--%s: no value is given: %s", option->name,
-             dt_options_allowed(option, allowed, sizeof allowed));
+             dt_option_values_allowed(option, allowed, sizeof allowed));
     assert_fails(PARSE(&line, "--quiet", name), DT_USAGE, expected);
 }
 
@@ -511,14 +540,14 @@ static void test_commands(void **state) {
     dt_command_line line;
     assert_ok(PARSE(&line, "train", "--batch", "3"));
     assert_int_equal(line.command, DT_COMMAND_TRAIN);
-    assert_ok(PARSE(&line, "--batch", "3", "eval"));
+    assert_ok(PARSE(&line, "--seed", "3", "eval"));
     assert_int_equal(line.command, DT_COMMAND_EVAL);
     assert_string_equal(line.options.weights, "run");
     assert_ok(PARSE(&line, "eval", "--out", "other"));
     assert_string_equal(line.options.weights, "other");
-    assert_ok(PARSE(&line, "eval", "--quiet", "some.h5", "--batch=5"));
+    assert_ok(PARSE(&line, "eval", "--quiet", "some.h5", "--test-limit=5"));
     assert_string_equal(line.options.weights, "some.h5");
-    assert_int_equal(line.options.batch, 5);
+    assert_int_equal(line.options.test_limit, 5);
     assert_ok(PARSE(&line, "info"));
     assert_int_equal(line.command, DT_COMMAND_INFO);
     assert_ok(PARSE(&line, "--info"));
@@ -532,7 +561,7 @@ static void test_commands(void **state) {
 static void test_report_paths(void **state) {
     (void)state;
     dt_command_line line;
-    assert_ok(PARSE(&line, "report", "a", "--quiet", "b"));
+    assert_ok(PARSE(&line, "report", "a", "b"));
     assert_int_equal(line.command, DT_COMMAND_REPORT);
     assert_int_equal(line.path_count, 2);
     assert_string_equal(line.paths[0], "a");
@@ -561,7 +590,7 @@ static void test_wrong_arguments(void **state) {
     assert_fails(PARSE(&line, "eval", ""), DT_USAGE, "eval: '' is not allowed");
     assert_fails(PARSE(&line, "inspect"), DT_USAGE, "inspect: which file? dtrain inspect FILE");
     assert_fails(PARSE(&line, "inspect", "a", "b"), DT_USAGE, "'b': an argument too many: inspect takes one");
-    assert_fails(PARSE(&line, "export", "a"), DT_USAGE, "export: which file? dtrain export IN");
+    assert_fails(PARSE(&line, "export", "a"), DT_USAGE, "export: which file? dtrain export FILE|DIR OUT.h5");
     assert_fails(PARSE(&line, "export", "a", "b", "c"), DT_USAGE,
                  "'c': an argument too many: export takes two");
     assert_ok(PARSE(&line, "export", "a", "b"));
@@ -580,6 +609,75 @@ static void test_posixly_correct(void **state) {
     assert_ok(status);
     assert_true(line.options.quiet);
     assert_string_equal(line.options.weights, "w");
+}
+
+/* A value that the option takes; NULL: it stands without one. */
+static const char *some_value(const dt_option *option) {
+    switch (option->kind) {
+    case DT_OPTION_FLAG:
+    case DT_OPTION_COMMAND:
+        return NULL;
+    case DT_OPTION_DURATION:
+        return "1h";
+    case DT_OPTION_TEXT:
+    case DT_OPTION_TEXT_OR_NOTHING:
+        return "2";
+    default:
+        return option->initial;
+    }
+}
+
+/* Takes what its row names; refuses the rest and says which commands take it. */
+static void check_users(const dt_option *option) {
+    dt_command_line line;
+    char expected[ROOM], users[WORDS * 4];
+    for (int command = 0; command < DT_COMMANDS; command++) {
+        if (!is_named(command))
+            continue;
+        dt_status status = parse_for(&line, (dt_command)command, option, some_value(option));
+        snprintf(expected, sizeof expected, "--%s: %s does not use this option: leave it out (%s)",
+                 option->name, dt_option_table_command((dt_command)command)->name,
+                 dt_option_table_names(option->commands, " and ", users, sizeof users));
+        if (dt_option_table_uses((dt_command)command, option))
+            assert_ok(status);
+        else
+            assert_fails(status, DT_USAGE, expected);
+    }
+}
+
+static bool is_any(const dt_option *option) {
+    return option != NULL;
+}
+
+static void test_commands_refuse_what_they_do_not_use(void **state) {
+    (void)state;
+    for_options(is_any, check_users);
+    dt_command_line line;
+    assert_fails(PARSE(&line, "report", "a", "--lr", "5"), DT_USAGE,
+                 "--lr: report does not use this option: leave it out (train)");
+    assert_fails(PARSE(&line, "plan", "--json"), DT_USAGE, "--json: plan does not use");
+    assert_fails(PARSE(&line, "--resume", "--json"), DT_USAGE, "--json: train does not use");
+    assert_fails(PARSE(&line, "--lr", "5", "--info"), DT_USAGE, "--lr: info does not use");
+    assert_fails(PARSE(&line, "eval", "--out", "a", "b"), DT_USAGE, "--out: weights are read from 'b'");
+    assert_ok(PARSE(&line, "inspect", "a", "--lr", "5", "--help"));
+}
+
+static void check_row(const dt_option *option) {
+    if (option->effect == DT_EFFECT_UNSTATED || option->commands == 0)
+        fail_msg("--%s: its row states no effect or no command", option->name);
+    assert_int_equal(option->commands >> DT_COMMANDS, 0);
+    if (option->kind == DT_OPTION_COMMAND)
+        return;
+    /* Nothing but training has results that an effect could be on. */
+    if (option->effect == DT_EFFECT_MATHEMATICS)
+        assert_true(dt_option_table_uses(DT_COMMAND_TRAIN, option));
+    dt_options options = dt_options_default();
+    assert_int_equal(walk_to(&options, option->name).effect, option->effect);
+}
+
+static void test_rows_state_effect_and_commands(void **state) {
+    (void)state;
+    for_options(is_any, check_row);
 }
 
 static void test_last_one_wins(void **state) {
@@ -608,18 +706,93 @@ static char *help_in_one_line(void) {
 static void test_help_lists_every_option_with_its_default(void **state) {
     (void)state;
     char *help = help_in_one_line();
-    for (int row = 0; row < dt_options_count(); row++) {
-        const dt_option *option = dt_options_row(row);
+    for (int row = 0; row < dt_option_table_count(); row++) {
+        const dt_option *option = dt_option_table_row(row);
         const char *value = option->otherwise ? option->otherwise : option->initial;
-        char expected[ROOM];
+        char expected[2 * ROOM];
         snprintf(expected, sizeof expected, " --%s", option->name);
         assert_non_null(strstr(help, expected));
-        snprintf(expected, sizeof expected, value ? "%s (default: %s)" : "%s", option->text, value);
+        char users[WORDS * 4];
+        dt_option_table_names(option->commands, ", ", users, sizeof users);
+        snprintf(expected, sizeof expected, value ? "%s (default: %s) [%s]" : "%s", option->text, value,
+                 users);
         if (!strstr(help, expected))
             fail_msg("--help lacks '%s'", expected);
         assert_true(value || option->kind == DT_OPTION_COMMAND);
     }
     free(help);
+}
+
+static char *read_document(const char *name) {
+    char path[1024];
+    snprintf(path, sizeof path, "%s/%s", getenv("DT_TEST_SOURCE_DIR"), name);
+    FILE *file = fopen(path, "r");
+    assert_non_null(file);
+    char *text = NULL;
+    size_t size = 0;
+    assert_true(getdelim(&text, &size, '\0', file) > 0);
+    fclose(file);
+    return text;
+}
+
+static bool is_option(const char *name, size_t length) {
+    for (int row = 0; row < dt_option_table_count(); row++)
+        if (strlen(dt_option_table_row(row)->name) == length &&
+            strncmp(dt_option_table_row(row)->name, name, length) == 0)
+            return true;
+    return false;
+}
+
+/* The options behind the word dtrain, up to the end of the line or of the quotation. */
+static void check_commands_in(char *text, const char *document) {
+    for (char *at = strstr(text, "dtrain "); at; at = strstr(at, "dtrain ")) {
+        size_t length = strcspn(at, "\n`|#");
+        char *end = at + length, *option = at;
+        while ((option = strstr(option, " --")) && option < end) {
+            option += strlen(" --");
+            size_t name = strspn(option, "abcdefghijklmnopqrstuvwxyz0123456789-");
+            if (!is_option(option, name))
+                fail_msg("%s: dtrain has no option --%.*s", document, (int)name, option);
+        }
+        at = end;
+    }
+}
+
+static void test_options_in_docs(void **state) {
+    (void)state;
+    static const char *const documents[] = {
+        "README.md",          "docs/resume.md",  "docs/checkpoints.md", "docs/performance.md",
+        "docs/strategies.md", "docs/scaling.md", "docs/results.md",     "slurm/README.md"};
+    for (size_t i = 0; i < sizeof documents / sizeof *documents; i++) {
+        char *text = read_document(documents[i]);
+        check_commands_in(text, documents[i]);
+        free(text);
+    }
+}
+
+/* Whether the sentence from `begin` to the next full stop names the option. */
+static bool sentence_names(const char *text, const char *begin, const dt_option *option) {
+    const char *sentence = strstr(text, begin);
+    assert_non_null(sentence);
+    char quoted[ROOM];
+    snprintf(quoted, sizeof quoted, "`--%s`", option->name);
+    const char *end = strstr(sentence, "."), *found = strstr(sentence, quoted);
+    return found && end && found < end;
+}
+
+/* docs/resume.md lists the options of each effect. */
+static void test_effects_in_docs(void **state) {
+    (void)state;
+    char *text = read_document("docs/resume.md");
+    for (int row = 0; row < dt_option_table_count(); row++) {
+        const dt_option *option = dt_option_table_row(row);
+        bool mathematics = sentence_names(text, "These options are the mathematics", option);
+        bool bits = sentence_names(text, "These change the last bits", option);
+        if (mathematics != (option->effect == DT_EFFECT_MATHEMATICS) ||
+            bits != (option->effect == DT_EFFECT_BITS))
+            fail_msg("docs/resume.md lists --%s among options of another effect", option->name);
+    }
+    free(text);
 }
 
 int main(void) {
@@ -645,6 +818,10 @@ int main(void) {
         cmocka_unit_test(test_wrong_arguments),
         cmocka_unit_test(test_report_paths),
         cmocka_unit_test(test_posixly_correct),
+        cmocka_unit_test(test_commands_refuse_what_they_do_not_use),
+        cmocka_unit_test(test_rows_state_effect_and_commands),
+        cmocka_unit_test(test_options_in_docs),
+        cmocka_unit_test(test_effects_in_docs),
         cmocka_unit_test(test_last_one_wins),
         cmocka_unit_test(test_help_lists_every_option_with_its_default),
     };
