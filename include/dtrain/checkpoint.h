@@ -54,7 +54,8 @@ dt_status dt_checkpoint_save(const char *path, const dt_network *network, const 
 /* Fills the caller's arrays and the position; options and history are new strings that the caller frees.
  * Everything is read and checked before the call returns DT_OK. Errors: DT_FILE, naming path and the first
  * tensor that is missing, has another shape, or fails its checksum; a format newer than this program's; a
- * file with weights but no state of a run. DT_MEMORY. */
+ * file with weights but no state of a run. DT_USAGE: the file is of a network of another shape; the options
+ * that differ are named. DT_MEMORY. */
 dt_status dt_checkpoint_load(const char *path, const dt_parameters *parameters, dt_checkpoint *checkpoint);
 
 /* Position and options alone, without the tensors: cheap. Ownership of the texts as above. */
@@ -73,15 +74,21 @@ void dt_checkpoint_name(const char *folder, int64_t step, char path[DT_CHECKPOIN
 /* The step in such a file's name (without its folder); -1 for any other name. */
 int64_t dt_checkpoint_step(const char *name);
 
+/* The step of a checkpoint in a folder: the one that the file itself states, whatever it is called; where
+ * that cannot be read, the one in its name; else -1. */
+int64_t dt_checkpoint_step_of(const char *folder, const char *name);
+
 /* After a save: points last.weights.h5 at `path` (replaced by rename), and with `best` makes best.weights.h5
  * the same content, atomically. Then removes the oldest checkpoints until `keep` are left (never `path`,
  * never what `last` points to) and temporary files of ended processes. Errors: DT_FILE; the checkpoint itself
  * stays. */
 dt_status dt_checkpoint_publish(const char *folder, const char *path, bool best, int keep);
 
-/* Loads the newest checkpoint of `folder` that is whole, from the highest step down; what is passed over is
+/* Loads the newest checkpoint of a folder that is whole, from the highest step down, by the steps that the
+ * files state: numbered ones, and last and best where they are files of their own. What is passed over is
  * handed to `passed_over` with its trouble. DT_OK and *found false when there is none. `source` (a file or a
- * folder) may name a file itself: then only that one is tried and its trouble is the result. */
+ * folder) may name a file itself: then only that one is tried and its trouble is the result. Errors: those of
+ * dt_checkpoint_load but DT_FILE end the search. */
 dt_status dt_checkpoint_load_newest(const char *source, const dt_parameters *parameters,
                                     void (*passed_over)(void *context, const char *path, const char *trouble),
                                     void *context, dt_checkpoint *checkpoint, char path[DT_CHECKPOINT_PATH],

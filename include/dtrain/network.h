@@ -13,6 +13,10 @@ typedef enum dt_bn_axis { DT_BN_ROWS, DT_BN_CHANNELS } dt_bn_axis;
 /* After which convolutions batch normalisation stands. */
 typedef enum dt_bn_layers { DT_BN_ALL, DT_BN_FIRST2, DT_BN_NONE } dt_bn_layers;
 
+/* Their names, as options and files have them. */
+enum { DT_BN_AXES = DT_BN_CHANNELS + 1, DT_BN_LAYERS = DT_BN_NONE + 1 };
+extern const char *const dt_bn_axis_names[DT_BN_AXES], *const dt_bn_layers_names[DT_BN_LAYERS];
+
 typedef struct dt_network_config {
     dt_bn_axis bn_axis;
     dt_bn_layers bn_layers;

@@ -38,6 +38,7 @@ typedef struct dt_tensor {
 enum { DT_MAX_TENSORS = 26, DT_MAX_STATES = 10 };
 
 typedef struct dt_parameters {
+    dt_network_config config; /* of the network that it is the table of */
     int count;
     dt_tensor tensors[DT_MAX_TENSORS];
     size_t floats;        /* of the slab of learnt tensors, gaps included */
@@ -52,6 +53,13 @@ dt_parameters dt_parameters_layout(const dt_network *network);
 /* Index of the layer's tensor with this role, in `tensors` (or `states` for moving ones); -1 if it has none.
  */
 int dt_parameters_find(const dt_parameters *parameters, int layer, dt_tensor_role role);
+
+enum { DT_SHAPE_DIFFERENCE = 160 };
+
+/* Whether the tensors of two networks differ in number or shape. The text is then the options that make the
+ * difference, "--width 0.05 then, 0.1 now; ..", else empty. */
+bool dt_parameters_differ(const dt_parameters *then, const dt_parameters *now,
+                          char difference[DT_SHAPE_DIFFERENCE]);
 
 /* Number of learnt values, gaps not counted. */
 size_t dt_parameters_total(const dt_parameters *parameters);

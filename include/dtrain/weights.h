@@ -24,7 +24,8 @@ void dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]);
 dt_status dt_weights_network(const char *path, dt_network_config *config);
 
 /* Fills weights and states. Errors: DT_FILE; a tensor that is missing or has another shape is named with both
- * shapes. */
+ * shapes. DT_USAGE: dtrain wrote the file for a network of another shape; the options that differ are named.
+ */
 dt_status dt_weights_load(const char *path, const dt_parameters *parameters, float *weights, float *states);
 
 #endif

@@ -23,9 +23,6 @@ static const char *const kind_names[] = {
 };
 static const char *const state_names[] = {
     [DT_CHECKSUM_NONE] = "none", [DT_CHECKSUM_HOLDS] = "holds", [DT_CHECKSUM_FAILS] = "FAILS"};
-static const char *const axis_names[] = {[DT_BN_ROWS] = "rows", [DT_BN_CHANNELS] = "channels"};
-static const char *const bn_layers_names[] = {
-    [DT_BN_ALL] = "all", [DT_BN_FIRST2] = "first2", [DT_BN_NONE] = "none"};
 
 enum { CELL = 24, COLUMNS = 12 };
 
@@ -152,8 +149,8 @@ static void print_tables(const char *path, const dt_inspection *found) {
         print_value("program", "%s, format %d", found->program, found->format);
         print_value("tables", "%s", found->sealed ? "sealed, the seal holds" : "without a seal");
         print_value("network", "width %g, dropout %g, batch normalisation over %s after %s",
-                    found->network.width, (double)found->network.dropout, axis_names[found->network.bn_axis],
-                    bn_layers_names[found->network.bn_layers]);
+                    found->network.width, (double)found->network.dropout,
+                    dt_bn_axis_names[found->network.bn_axis], dt_bn_layers_names[found->network.bn_layers]);
     }
     if (found->kind == DT_FILE_CHECKPOINT) {
         print_position(&found->position);
@@ -199,8 +196,8 @@ static json_t *stored_json(const char *text) {
 
 static json_t *network_json(const dt_network_config *network) {
     return json_pack("{s:f, s:f, s:s, s:s}", "width", network->width, "dropout", (double)network->dropout,
-                     "bn_axis", axis_names[network->bn_axis], "bn_layers",
-                     bn_layers_names[network->bn_layers]);
+                     "bn_axis", dt_bn_axis_names[network->bn_axis], "bn_layers",
+                     dt_bn_layers_names[network->bn_layers]);
 }
 
 static json_t *file_json(const char *path, const dt_inspection *found) {

@@ -2,6 +2,7 @@
 /* Checkpoints: saving and loading one file. */
 #include "dtrain/checkpoint.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -141,6 +142,28 @@ static dt_status open_and_read(const char *path, const dt_parameters *parameters
     }
     dt_library_restore(voice);
     return status;
+}
+
+/* -1: the file cannot be read, or does not say. */
+static int64_t step_within(const char *path) {
+    dt_library_file file;
+    dt_checkpoint_position position = {.step = -1};
+    dt_library_voice voice = dt_library_silence();
+    dt_status status = dt_library_open(path, &file);
+    if (!dt_failed(&status)) {
+        status = read_position(&file, &position);
+        dt_library_close(file.handle, H5Fclose, path, &status);
+    }
+    dt_library_restore(voice);
+    return dt_failed(&status) ? -1 : position.step;
+}
+
+int64_t dt_checkpoint_step_of(const char *folder, const char *name) {
+    char path[DT_CHECKPOINT_PATH];
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
+        return dt_checkpoint_step(name);
+    int64_t step = step_within(path);
+    return step >= 0 ? step : dt_checkpoint_step(name);
 }
 
 dt_status dt_checkpoint_load(const char *path, const dt_parameters *parameters, dt_checkpoint *checkpoint) {

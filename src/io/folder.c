@@ -38,9 +38,11 @@ static const char *name_of_path(const char *path) {
     return slash ? slash + 1 : path;
 }
 
-/* A checkpoint of a folder. `turned_from`: its step is above the one that `last` points to, but it is older:
- * a run went back behind it and took another course, so that it is not the newest. */
+/* A checkpoint of a folder; its step is the one that the file states, so that a copy under another name is no
+ * newer than what it is a copy of. `turned_from`: its step is above the one that `last` points to, but it is
+ * older: a run went back behind it and took another course, so that it is not the newest. */
 typedef struct candidate {
+    char name[NAME_MAX + 1];
     int64_t step;
     struct timespec written;
     bool turned_from;
@@ -55,12 +57,17 @@ static bool earlier(struct timespec a, struct timespec b) {
     return a.tv_sec != b.tv_sec ? a.tv_sec < b.tv_sec : a.tv_nsec < b.tv_nsec;
 }
 
-/* Newest first. */
+/* Newest first; of copies, the one whose name tells its step. */
 static int by_age(const void *a, const void *b) {
     const candidate *left = a, *right = b;
     if (left->turned_from != right->turned_from)
         return left->turned_from - right->turned_from;
-    return (left->step < right->step) - (left->step > right->step);
+    if (left->step != right->step)
+        return (left->step < right->step) - (left->step > right->step);
+    int64_t left_name = dt_checkpoint_step(left->name), right_name = dt_checkpoint_step(right->name);
+    if ((left_name == left->step) != (right_name == right->step))
+        return right_name == right->step ? 1 : -1;
+    return (left_name < right_name) - (left_name > right_name);
 }
 
 static void sort_by_age(listing *list) {
@@ -68,11 +75,15 @@ static void sort_by_age(listing *list) {
         qsort(list->items, (size_t)list->count, sizeof list->items[0], by_age);
 }
 
-static dt_status list_one(listing *list, int handle, const char *folder, const char *name) {
-    struct stat found;
-    int64_t step = dt_checkpoint_step(name);
-    if (step < 0 || fstatat(handle, name, &found, 0) != 0 || !S_ISREG(found.st_mode))
-        return dt_ok();
+/* Numbered ones; last and best where they are no links to those, as in a folder that was copied. */
+static bool is_candidate(int handle, const char *name, struct stat *found) {
+    bool numbered = dt_checkpoint_step(name) >= 0,
+         named = strcmp(name, DT_CHECKPOINT_LAST) == 0 || strcmp(name, DT_CHECKPOINT_BEST) == 0;
+    return (numbered || named) && fstatat(handle, name, found, named ? AT_SYMLINK_NOFOLLOW : 0) == 0 &&
+           S_ISREG(found->st_mode);
+}
+
+static dt_status append(listing *list, const char *folder, const candidate *item) {
     if (list->count == list->room) {
         int room = 2 * list->room + 16;
         candidate *items = realloc(list->items, (size_t)room * sizeof *items);
@@ -81,8 +92,28 @@ static dt_status list_one(listing *list, int handle, const char *folder, const c
         list->items = items;
         list->room = room;
     }
-    list->items[list->count++] = (candidate){step, found.st_mtim, false};
+    list->items[list->count++] = *item;
     return dt_ok();
+}
+
+static dt_status list_one(listing *list, int handle, const char *folder, const char *name) {
+    struct stat found;
+    if (!is_candidate(handle, name, &found))
+        return dt_ok();
+    candidate item = {.step = dt_checkpoint_step_of(folder, name), .written = found.st_mtim};
+    snprintf(item.name, sizeof item.name, "%s", name);
+    return append(list, folder, &item);
+}
+
+/* Numbered ones, by their names: to look into all files at each save would let trouble with an old one meet
+ * the run. */
+static dt_status list_name(listing *list, int handle, const char *folder, const char *name) {
+    struct stat found;
+    if (dt_checkpoint_step(name) < 0 || !is_candidate(handle, name, &found))
+        return dt_ok();
+    candidate item = {.step = dt_checkpoint_step(name), .written = found.st_mtim};
+    snprintf(item.name, sizeof item.name, "%s", name);
+    return append(list, folder, &item);
 }
 
 /* Calls `visit` for every entry of the folder. */
@@ -115,7 +146,7 @@ static int64_t step_of_last(const char *folder) {
     if (length < 0)
         return -1;
     target[length] = '\0';
-    return dt_checkpoint_step(target);
+    return dt_checkpoint_step_of(folder, target);
 }
 
 /* Sorts newest first, where the checkpoint of step `newest` is known to have been the newest once. */
@@ -210,16 +241,20 @@ static dt_status remove_abandoned(listing *list, int handle, const char *folder,
     return dt_ok();
 }
 
-static dt_status remove_oldest(const char *folder, const listing *list, int64_t newest, int keep) {
-    int kept = 0;
+/* All but `newest` and the `keep` - 1 that follow it. */
+static dt_status remove_oldest(const char *folder, const listing *list, const char *newest, int keep) {
+    int kept = 1;
     dt_status status = dt_ok();
     for (int i = 0; i < list->count; i++) {
         char path[DT_CHECKPOINT_PATH];
-        if (list->items[i].step == newest || kept + 1 < keep) {
-            kept += list->items[i].step != newest;
+        const char *name = list->items[i].name;
+        if (strcmp(name, newest) == 0)
+            continue;
+        if (kept < keep) {
+            kept++;
             continue;
         }
-        dt_checkpoint_name(folder, list->items[i].step, path);
+        path_in(folder, name, path);
         if (unlink(path) != 0 && errno != ENOENT && !dt_failed(&status))
             status = dt_fail(DT_FILE, "%s: cannot be removed: %s", path, strerror(errno));
     }
@@ -229,13 +264,14 @@ static dt_status remove_oldest(const char *folder, const listing *list, int64_t 
 /* `path` counts as one of the `keep` that stay. */
 static dt_status prune(const char *folder, const char *path, int keep) {
     listing list = {0};
-    int64_t newest = dt_checkpoint_step(name_of_path(path));
-    dt_status status = read_folder(folder, list_one, &list);
+    const char *name = name_of_path(path);
+    int64_t newest = dt_checkpoint_step(name);
+    dt_status status = read_folder(folder, list_name, &list);
     if (!dt_failed(&status)) {
         for (int i = 0; i < list.count; i++)
             list.items[i].turned_from = list.items[i].step > newest;
         sort_by_age(&list);
-        status = remove_oldest(folder, &list, newest, keep);
+        status = remove_oldest(folder, &list, name, keep);
     }
     free(list.items);
     return status;
@@ -264,10 +300,11 @@ typedef struct search {
     bool *found;
 } search;
 
-/* Memory that is not to be had ends the search: another file would not be smaller. */
+/* Memory that is not to be had ends the search: another file would not be smaller. So does a file that is
+ * whole and does not fit: to go on from an older one would lose it. */
 static dt_status try_path(const search *held) {
     dt_status status = dt_checkpoint_load(held->path, held->parameters, held->checkpoint);
-    if (status.code == DT_MEMORY)
+    if (dt_failed(&status) && status.code != DT_FILE)
         return status;
     *held->found = !dt_failed(&status);
     if (!*held->found && held->passed_over)
@@ -277,20 +314,8 @@ static dt_status try_path(const search *held) {
 
 static dt_status try_listing(const search *held, const char *folder, const listing *list) {
     for (int i = 0; i < list->count && !*held->found; i++) {
-        dt_checkpoint_name(folder, list->items[i].step, held->path);
+        path_in(folder, list->items[i].name, held->path);
         DT_TRY(try_path(held));
-    }
-    return dt_ok();
-}
-
-/* last and best as files of their own, for a folder whose numbered checkpoints are gone or damaged. */
-static dt_status try_named(const search *held, const char *folder) {
-    static const char *const names[] = {DT_CHECKPOINT_LAST, DT_CHECKPOINT_BEST};
-    for (size_t i = 0; i < sizeof names / sizeof names[0] && !*held->found; i++) {
-        struct stat found;
-        path_in(folder, names[i], held->path);
-        if (lstat(held->path, &found) == 0 && S_ISREG(found.st_mode))
-            DT_TRY(try_path(held));
     }
     return dt_ok();
 }
@@ -302,8 +327,6 @@ static dt_status try_folder(const search *held, const char *folder) {
         sort_listing(&list, step_of_last(folder));
         status = try_listing(held, folder, &list);
     }
-    if (!dt_failed(&status) && !*held->found)
-        status = try_named(held, folder);
     free(list.items);
     return status;
 }

@@ -18,10 +18,6 @@ static const double width_limit = 64.0;
 static const char group_name[] = "dtrain";
 const char dt_header_options[] = "dtrain/options", dt_header_history[] = "dtrain/history";
 
-static const char *const axis_names[] = {[DT_BN_ROWS] = "rows", [DT_BN_CHANNELS] = "channels"};
-static const char *const bn_layers_names[] = {
-    [DT_BN_ALL] = "all", [DT_BN_FIRST2] = "first2", [DT_BN_NONE] = "none"};
-
 #define COUNT(array) ((int)(sizeof(array) / sizeof(array)[0]))
 
 typedef enum field_kind { FIELD_INT, FIELD_INT64, FIELD_UINT64, FIELD_DOUBLE } field_kind;
@@ -64,8 +60,8 @@ static dt_status write_network(const dt_group *group, const dt_network_config *c
     const int format = FORMAT_VERSION;
     DT_TRY(dt_attribute_write(group, "format_version", H5T_NATIVE_INT, &format));
     DT_TRY(dt_attribute_write_text(group, "program", dt_version_text()));
-    DT_TRY(dt_attribute_write_text(group, "bn_axis", axis_names[config->bn_axis]));
-    DT_TRY(dt_attribute_write_text(group, "bn_layers", bn_layers_names[config->bn_layers]));
+    DT_TRY(dt_attribute_write_text(group, "bn_axis", dt_bn_axis_names[config->bn_axis]));
+    DT_TRY(dt_attribute_write_text(group, "bn_layers", dt_bn_layers_names[config->bn_layers]));
     DT_TRY(dt_attribute_write(group, "width", H5T_NATIVE_DOUBLE, &config->width));
     return dt_attribute_write(group, "dropout", H5T_NATIVE_FLOAT, &config->dropout);
 }
@@ -160,8 +156,8 @@ static dt_status check_network(const dt_group *group, const dt_network_config *c
 
 dt_status dt_header_read_network(const dt_group *group, dt_network_config *config) {
     int axis = 0, layers = 0;
-    DT_TRY(read_choice(group, "bn_axis", axis_names, COUNT(axis_names), &axis));
-    DT_TRY(read_choice(group, "bn_layers", bn_layers_names, COUNT(bn_layers_names), &layers));
+    DT_TRY(read_choice(group, "bn_axis", dt_bn_axis_names, DT_BN_AXES, &axis));
+    DT_TRY(read_choice(group, "bn_layers", dt_bn_layers_names, DT_BN_LAYERS, &layers));
     DT_TRY(dt_attribute_read(group, "width", H5T_FLOAT, H5T_NATIVE_DOUBLE, &config->width));
     DT_TRY(dt_attribute_read(group, "dropout", H5T_FLOAT, H5T_NATIVE_FLOAT, &config->dropout));
     config->bn_axis = (dt_bn_axis)axis;

@@ -57,20 +57,35 @@ static dt_status check_no_more_layers(const dt_library_file *file, const dt_para
     return dt_ok();
 }
 
+/* A file that tells its network is sound when its tensors are those of that network; when these are not the
+ * tensors that are wanted, other options were given, and nothing is damaged. */
+static dt_status check_network(const dt_library_file *file, const dt_group *group,
+                               const dt_parameters *parameters) {
+    dt_network_config config;
+    char difference[DT_SHAPE_DIFFERENCE];
+    DT_TRY(dt_header_read_network(group, &config));
+    dt_network network = dt_network_build(config);
+    dt_parameters stored = dt_parameters_layout(&network);
+    if (dt_parameters_differ(&stored, parameters, difference))
+        return dt_fail(DT_USAGE, "%s: is whole, but of another shape: %s. Give the options of then",
+                       file->path, difference);
+    return dt_ok();
+}
+
 /* Of a file of a newer format nothing is known, not even that its tensors mean the same. */
-static dt_status check_format(const dt_library_file *file) {
+static dt_status check_header(const dt_library_file *file, const dt_parameters *parameters) {
     dt_group group;
     if (!dt_header_exists(file))
         return dt_ok();
     DT_TRY(dt_header_open(file, &group));
-    dt_status status = dt_ok();
+    dt_status status = check_network(file, &group, parameters);
     dt_library_close(group.handle, H5Gclose, file->path, &status);
     return status;
 }
 
 dt_status dt_weights_read(const dt_library_file *file, const dt_parameters *parameters,
                           const dt_catalogue *catalogue) {
-    DT_TRY(check_format(file));
+    DT_TRY(check_header(file, parameters));
     DT_TRY(dt_tensors_read_all(file, catalogue));
     return check_no_more_layers(file, parameters);
 }

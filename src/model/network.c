@@ -7,6 +7,10 @@
 
 enum { INPUT_SIDE = 28, CLASSES = 10 };
 
+const char *const dt_bn_axis_names[DT_BN_AXES] = {[DT_BN_ROWS] = "rows", [DT_BN_CHANNELS] = "channels"};
+const char *const dt_bn_layers_names[DT_BN_LAYERS] = {
+    [DT_BN_ALL] = "all", [DT_BN_FIRST2] = "first2", [DT_BN_NONE] = "none"};
+
 size_t dt_volume_floats(dt_volume volume) {
     return (size_t)volume.height * (size_t)volume.width * (size_t)volume.channels;
 }

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "dtrain/hash.h"
 #include "dtrain/memory.h"
@@ -81,7 +82,7 @@ static void place(dt_parameters *parameters, const dt_network *network, bool sum
 }
 
 dt_parameters dt_parameters_layout(const dt_network *network) {
-    dt_parameters parameters = {0};
+    dt_parameters parameters = {.config = network->config};
     for (int layer = 0; layer < network->count; layer++)
         add_layer(&parameters, network, layer);
     place(&parameters, network, true);
@@ -98,6 +99,43 @@ int dt_parameters_find(const dt_parameters *parameters, int layer, dt_tensor_rol
         if (tensors[i].layer == layer && tensors[i].role == role)
             return i;
     return -1;
+}
+
+static bool same_tensors(const dt_tensor *a, int a_count, const dt_tensor *b, int b_count) {
+    bool same = a_count == b_count;
+    for (int i = 0; same && i < a_count; i++)
+        same = strcmp(a[i].name, b[i].name) == 0 && a[i].rank == b[i].rank &&
+               memcmp(a[i].dims, b[i].dims, sizeof a[i].dims) == 0;
+    return same;
+}
+
+static void add_choice(const char *option, const char *then, const char *now,
+                       char difference[DT_SHAPE_DIFFERENCE]) {
+    size_t used = strlen(difference);
+    if (strcmp(then, now) != 0)
+        snprintf(difference + used, DT_SHAPE_DIFFERENCE - used, "%s--%s %s then, %s now", used ? "; " : "",
+                 option, then, now);
+}
+
+static void describe_difference(const dt_network_config *then, const dt_network_config *now,
+                                char difference[DT_SHAPE_DIFFERENCE]) {
+    char then_width[32], now_width[32];
+    snprintf(then_width, sizeof then_width, "%.10g", then->width);
+    snprintf(now_width, sizeof now_width, "%.10g", now->width);
+    add_choice("width", then_width, now_width, difference);
+    add_choice("bn-axis", dt_bn_axis_names[then->bn_axis], dt_bn_axis_names[now->bn_axis], difference);
+    add_choice("bn-layers", dt_bn_layers_names[then->bn_layers], dt_bn_layers_names[now->bn_layers],
+               difference);
+}
+
+bool dt_parameters_differ(const dt_parameters *then, const dt_parameters *now,
+                          char difference[DT_SHAPE_DIFFERENCE]) {
+    difference[0] = '\0';
+    if (same_tensors(then->tensors, then->count, now->tensors, now->count) &&
+        same_tensors(then->states, then->state_count, now->states, now->state_count))
+        return false;
+    describe_difference(&then->config, &now->config, difference);
+    return true;
 }
 
 size_t dt_parameters_total(const dt_parameters *parameters) {

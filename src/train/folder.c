@@ -5,35 +5,30 @@
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-/* The step of the best checkpoint, -1 if there is none that can be read. */
-static int64_t step_of_best(const char *folder) {
-    char path[DT_CHECKPOINT_PATH];
-    dt_checkpoint best = {0};
-    snprintf(path, sizeof path, "%s/" DT_CHECKPOINT_BEST, folder);
-    dt_status status = dt_checkpoint_peek(path, &best);
-    free(best.options);
-    free(best.history);
-    return dt_failed(&status) ? -1 : best.position.step;
-}
-
-/* What is to be moved: a name for each file. */
+/* What is to be moved. */
 typedef struct moving {
     const char *folder;
     int64_t above;
-    int64_t best; /* step of the best */
 } moving;
 
+/* A link to the newest is put right by the next save. */
+static bool is_link(const char *folder, const char *name) {
+    char path[DT_CHECKPOINT_PATH + 256];
+    struct stat found;
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return lstat(path, &found) == 0 && S_ISLNK(found.st_mode);
+}
+
 static bool is_concerned(const moving *what, const char *name) {
-    if (strcmp(name, DT_CHECKPOINT_LAST) == 0)
-        return what->above < 0;
-    if (strcmp(name, DT_CHECKPOINT_BEST) == 0)
-        return what->above < 0 || what->best > what->above;
-    int64_t step = dt_checkpoint_step(name);
-    return step >= 0 && step > what->above;
+    bool named = strcmp(name, DT_CHECKPOINT_LAST) == 0 || strcmp(name, DT_CHECKPOINT_BEST) == 0;
+    if (!named && dt_checkpoint_step(name) < 0)
+        return false;
+    if (what->above < 0)
+        return true;
+    return !(named && is_link(what->folder, name)) && dt_checkpoint_step_of(what->folder, name) > what->above;
 }
 
 static dt_status make_aside(const char *folder, char aside[DT_CHECKPOINT_PATH]) {
@@ -72,7 +67,7 @@ static dt_status move_all(const moving *what, DIR *listing, char aside[DT_CHECKP
 
 dt_status dt_folder_set_aside(const char *folder, int64_t above, char aside[DT_CHECKPOINT_PATH], int *moved) {
     *moved = 0;
-    moving what = {folder, above, above < 0 ? -1 : step_of_best(folder)};
+    moving what = {folder, above};
     DIR *listing = opendir(folder);
     if (!listing)
         return dt_fail(DT_FILE, "%s: cannot be read: %s", folder, strerror(errno));

@@ -31,17 +31,42 @@ static void pass_over(void *context, const char *path, const char *trouble) {
         dt_log_warning("  %s", trouble);
 }
 
+/* Whether the file is of a network with other tensors, and by which options. What cannot be looked into is
+ * left to the loading. */
+static bool has_another_shape(dt_run *run, const char *path, char difference[DT_SHAPE_DIFFERENCE]) {
+    dt_network_config config;
+    dt_status status = dt_weights_network(path, &config);
+    if (dt_failed(&status))
+        return false;
+    dt_network network = dt_network_build(config);
+    dt_parameters then = dt_parameters_layout(&network);
+    return dt_parameters_differ(&then, dt_model_parameters(run->session.model), difference);
+}
+
+/* Rank 0: --override can change what is computed, not what it is computed with. */
+static dt_status check_shape(dt_run *run, const char *path) {
+    char difference[DT_SHAPE_DIFFERENCE];
+    if (!has_another_shape(run, path, difference))
+        return dt_ok();
+    return dt_fail(
+        DT_USAGE,
+        "--resume: %s is of another shape: %s. --override does not change the shape of a network: give "
+        "the options of then, or start without --resume",
+        path, difference);
+}
+
 /* Rank 0: the options in the checkpoint against those of now. */
 static dt_status check_settings(dt_run *run, const char *path, const dt_checkpoint *checkpoint, bool speaks) {
     char mathematics[DT_DIFFERENCES], bits[DT_DIFFERENCES];
     DT_TRY(dt_settings_compare(checkpoint->options, checkpoint->position.data_fingerprint, &run->session,
                                mathematics, bits));
+    char unused[DT_SHAPE_DIFFERENCE];
     if (mathematics[0] && !run->session.options->override)
-        return dt_fail(
-            DT_USAGE,
-            "--resume: %s is of another run: %s. Give the same options, or --override to go on with "
-            "the new ones",
-            path, mathematics);
+        return dt_fail(DT_USAGE, "--resume: %s is of another run: %s. Give the same options, or %s", path,
+                       mathematics,
+                       has_another_shape(run, path, unused)
+                           ? "start without --resume: --override does not change the shape of a network"
+                           : "--override to go on with the new ones");
     if (mathematics[0] && speaks)
         dt_log_warning("--override: going on from %s with other options: %s", path, mathematics);
     if (bits[0] && speaks)
@@ -64,7 +89,7 @@ static dt_status check_before_loading(dt_run *run, const char *source) {
     dt_status status = dt_checkpoint_peek(path, &peeked);
     status = dt_failed(&status) ? dt_ok() : check_settings(run, path, &peeked, false);
     free_texts(&peeked);
-    return status;
+    return dt_failed(&status) ? status : check_shape(run, path);
 }
 
 /* Batches done, counted in the batches of now, when --override changed their size. */
@@ -77,10 +102,37 @@ static void recount_batches(dt_run *run, const char *stored) {
         at->batch = batches;
 }
 
+/* "1 epoch and 3 steps", "2 epochs". */
+static void describe_progress(const dt_checkpoint_position *at, char *text, size_t room) {
+    int used = snprintf(text, room, "%d epoch%s", at->epoch, at->epoch == 1 ? "" : "s");
+    if (at->batch > 0)
+        snprintf(text + used, room - (size_t)used, " and %d step%s", at->batch, at->batch == 1 ? "" : "s");
+}
+
+/* Rank 0: what is done cannot be undone. A run that is exactly done has nothing to do. */
+static dt_status check_goal(const dt_options *options, const char *path, const dt_checkpoint_position *at) {
+    char progress[64];
+    describe_progress(at, progress, sizeof progress);
+    if (at->epoch > options->epochs || (at->epoch == options->epochs && at->batch > 0))
+        return dt_fail(
+            DT_USAGE,
+            "--epochs: %d is less than what %s has done: %s. Give --epochs %d or more, or --resume with "
+            "an earlier checkpoint",
+            options->epochs, path, progress, at->epoch + 1);
+    if (options->max_steps > 0 && at->step > options->max_steps)
+        return dt_fail(
+            DT_USAGE,
+            "--max-steps: %d is less than what %s has done: %lld steps. Give more than that, 0 for no "
+            "limit, or --resume with an earlier checkpoint",
+            options->max_steps, path, (long long)at->step);
+    return dt_ok();
+}
+
 /* Rank 0: a checkpoint that was loaded becomes the run's state. */
 static dt_status adopt(dt_run *run, const char *path, const dt_checkpoint *checkpoint) {
     const dt_options *options = run->session.options;
     DT_TRY(check_settings(run, path, checkpoint, true));
+    DT_TRY(check_goal(options, path, &checkpoint->position));
     DT_TRY(dt_history_create(checkpoint->history, &run->history));
     run->position = checkpoint->position;
     recount_batches(run, checkpoint->options);
@@ -100,8 +152,11 @@ static dt_status load(dt_run *run, const char *source, dt_checkpoint *checkpoint
     DT_TRY(dt_checkpoint_load_newest(source, parameters, pass_over, &passed, checkpoint, resume->path,
                                      &resume->found));
     if (!resume->found && passed > 0)
-        return dt_fail(DT_FILE, "%s: none of the %d checkpoints is whole. Remove them to start afresh",
-                       source, passed);
+        return dt_fail(
+            DT_FILE,
+            "%s: none of the %d checkpoints can be gone on from, as said above. A start without --resume "
+            "keeps them in a folder earlier-N",
+            source, passed);
     return dt_ok();
 }
 

@@ -51,7 +51,7 @@ said '^resumed: '
 run 2 "$folder/log" "${options[@]}" --epochs 6 --out "$folder/run" --resume --lr 0.002 --batch 32 --seed 2
 refused 2 '--resume: .* is of another run: .*--batch 16 then, 32 now; --lr 0.001 then, 0.002 now; --seed 1 then, 2 now'
 run 1 "$folder/log" "${options[@]}" --epochs 6 --out "$folder/run" --resume --width 0.06
-refused 2 '--width 0.05 then, 0.06 now'
+refused 2 '--width 0.05 then, 0.06 now. Give the same options, or start without --resume: --override does not'
 run 1 "$folder/log" "${options[@]}" --epochs 6 --out "$folder/run" --resume --data synthetic:700
 refused 2 'fingerprint of the data'
 run 1 "$folder/log" "${options[@]}" --epochs 6 --out "$folder/run" --resume --engine direct --max-steps 145
@@ -59,6 +59,39 @@ said 'warning: the last bits will not be those .*: --engine auto then, direct no
 run 2 "$folder/log" "${options[@]}" --epochs 6 --out "$folder/run" --resume --lr 0.002 --batch 32 --override
 said 'warning: --override: .*--batch 16 then, 32 now; --lr 0.001 then, 0.002 now'
 expect "$folder/log" '^epoch 6/6'
+
+
+# 3a. Another shape of the network: no file is called damaged, none is passed over, and nothing moves.
+before=$(ls -R "$folder/whole"; md5sum "$folder/whole"/*)
+for source in "" "=$folder/whole" "=$folder/whole/step-00000105.weights.h5" "=$folder/whole/best.weights.h5"; do
+    run 1 "$folder/log" "${options[@]}" --epochs 6 --out "$folder/whole" --resume"$source" --width 0.1 --override
+    refused 2 'weights.h5 is of another shape: --width 0.05 then, 0.1 now. --override does not change the shape'
+    ! grep -Eq 'passed over|damaged|not whole|emove' "$folder/log" || fail "sound files: $(cat "$folder/log")"
+done
+[ "$(ls -R "$folder/whole"; md5sum "$folder/whole"/*)" = "$before" ] || fail "a refused run changed the folder"
+
+# 3b. Less than is done is refused with the numbers; exactly that is nothing to do.
+run 1 "$folder/log" --epochs 3 --out "$folder/whole" --resume
+refused 2 '--epochs: 3 is less than what .*/step-00000140.weights.h5 has done: 4 epochs. Give --epochs 5 or more'
+run 2 "$folder/log" "${options[@]}" --max-steps 139 --out "$folder/whole" --resume
+refused 2 '--max-steps: 139 is less than what .* has done: 140 steps'
+run 1 "$folder/log" "${options[@]}" --max-steps 140 --out "$folder/whole" --resume
+said '^nothing to do: '
+run 1 "$folder/log" --epochs 2 --max-steps 40 --out "$folder/part"
+run 1 "$folder/log" --epochs 1 --out "$folder/part" --resume
+refused 2 '--epochs: 1 is less than what .* has done: 1 epoch and 5 steps. Give --epochs 2 or more'
+
+# 3c. The step in the file counts, not its name; a run that goes on from an older one moves what is newer, whatever it is
+#     called.
+cp -r "$folder/whole" "$folder/names"
+mv "$folder/names/step-00000140.weights.h5" "$folder/names/step-00000002.weights.h5"
+cp "$folder/names/step-00000070.weights.h5" "$folder/names/step-99999999.weights.h5"
+run 1 "$folder/log" "${options[@]}" --out "$folder/names" --resume
+said '^nothing to do: .*/step-00000002.weights.h5 is at the end of the run: epoch 4 of 4, step 140'
+run 1 "$folder/log" "${options[@]}" --out "$folder/names" --resume "$folder/names/step-99999999.weights.h5"
+said '^resumed: .*step-99999999.weights.h5: epoch 3, after step 70'
+[ -e "$folder/names/earlier-1/step-00000002.weights.h5" ] || fail "a newer one stayed: $(ls -R "$folder/names")"
+[ "$(result "$folder/names")" = "$expected" ] || fail "from a copy: $(result "$folder/names")"
 
 # 4. The newest is damaged: the one before is taken, and the damaged one is set aside. None is whole: no fresh start.
 cp -r "$folder/whole" "$folder/damaged"
@@ -74,7 +107,7 @@ for file in "$folder/damaged"/*.weights.h5; do
     : >"$file"
 done
 run 1 "$folder/log" "${options[@]}" --out "$folder/damaged" --resume
-refused 4 'none of the [0-9]+ checkpoints is whole'
+refused 4 'none of the [0-9]+ checkpoints can be gone on from'
 
 # 5. A fresh start in a folder with checkpoints keeps them, and a later --resume is not led astray by them.
 run 1 "$folder/log" --epochs 2 --out "$folder/run"
@@ -101,5 +134,5 @@ said '^epoch 1/1'
 awk -v loss="$(value "$folder/init/metrics.jsonl" epoch loss)" 'BEGIN { exit !(loss < 1.2) }' ||
     fail "--init: loss $(value "$folder/init/metrics.jsonl" epoch loss)"
 run 1 "$folder/log" --epochs 1 --width 0.06 --init "$folder/whole/last.weights.h5" --out "$folder/init"
-refused 4 'has shape'
+refused 2 'is whole, but of another shape: --width 0.05 then, 0.06 now'
 echo "all resumed as they should"

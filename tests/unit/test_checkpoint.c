@@ -345,14 +345,39 @@ static void test_not_a_checkpoint(void **state) {
     release(&held);
 }
 
+/* What a search passed over, one line each. */
+static char passed[4096];
+
+static void note_passed(void *context, const char *where, const char *trouble) {
+    assert_ptr_equal(context, passed);
+    size_t used = strlen(passed);
+    snprintf(passed + used, sizeof passed - used, "%s: %s\n", where, trouble);
+}
+
 static void test_other_network_is_refused(void **state) {
     (void)state;
     save_step(1, path);
     contents other = empty_contents((dt_network_config){DT_BN_ROWS, DT_BN_ALL, 0.04, 0.5f});
-    assert_fails(
-        dt_checkpoint_load(path, &other.parameters, &other.checkpoint), DT_FILE,
-        "tensor conv1/kernel (layers/conv2d/vars/0) has shape (11, 11, 1, 1) in the file and (11, 11, "
-        "1, 2) in the network");
+    assert_fails(dt_checkpoint_load(path, &other.parameters, &other.checkpoint), DT_USAGE,
+                 "is whole, but of another shape: --width 0.03 then, 0.04 now. Give the options of then");
+    release(&other);
+}
+
+/* Nothing is passed over, since nothing is damaged. */
+static void test_other_network_ends_the_search(void **state) {
+    (void)state;
+    char where[DT_CHECKPOINT_PATH];
+    bool any;
+    dt_checkpoint_name(folder, 10, where);
+    save_step(10, where);
+    contents other = empty_contents((dt_network_config){DT_BN_CHANNELS, DT_BN_FIRST2, 0.03, 0.5f});
+    passed[0] = '\0';
+    assert_fails(dt_checkpoint_load_newest(folder, &other.parameters, note_passed, passed, &other.checkpoint,
+                                           where, &any),
+                 DT_USAGE,
+                 "another shape: --bn-axis rows then, channels now; --bn-layers all then, first2 now");
+    assert_string_equal(passed, "");
+    assert_false(any);
     release(&other);
 }
 
@@ -455,15 +480,6 @@ static void test_publish_names_what_it_cannot_do(void **state) {
     assert_int_equal(count_entries(), 1);
 }
 
-/* What a search passed over, one line each. */
-static char passed[4096];
-
-static void note_passed(void *context, const char *where, const char *trouble) {
-    assert_ptr_equal(context, passed);
-    size_t used = strlen(passed);
-    snprintf(passed + used, sizeof passed - used, "%s: %s\n", where, trouble);
-}
-
 /* step < 0: none is found. */
 static void assert_newest(const char *source, int64_t step) {
     contents found = dirty_contents();
@@ -538,6 +554,35 @@ static void test_newest_follows_the_course(void **state) {
     assert_newest(folder, 17);
 }
 
+static void copy_file(const char *from, const char *to) {
+    char command[2 * DT_CHECKPOINT_PATH + 8];
+    snprintf(command, sizeof command, "cp '%s/%s' '%s/%s'", folder, from, folder, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* A name says what its user likes. */
+static void test_newest_follows_the_step_in_the_file(void **state) {
+    (void)state;
+    publish_step(10, false, 9);
+    publish_step(20, false, 9);
+    publish_step(30, false, 9);
+    copy_file("step-00000010.weights.h5", "step-00000099.weights.h5");
+    assert_int_equal(unlink(in_folder("last.weights.h5")), 0);
+    assert_newest(folder, 30);
+    copy_file("step-00000030.weights.h5", "step-00000001.weights.h5");
+    assert_newest(folder, 30);
+    assert_int_equal(unlink(in_folder("step-00000030.weights.h5")), 0);
+    assert_newest(folder, 30);
+    assert_int_equal(dt_checkpoint_step_of(folder, "step-00000099.weights.h5"), 10);
+    assert_int_equal(dt_checkpoint_step_of(folder, "step-00000077.weights.h5"), 77);
+    assert_int_equal(dt_checkpoint_step_of(folder, "notes"), -1);
+    copy_file("step-00000001.weights.h5", "last.weights.h5");
+    assert_int_equal(unlink(in_folder("step-00000001.weights.h5")), 0);
+    assert_newest(folder, 30); /* last as a file of its own, above 20 */
+    publish_step(40, false, 2);
+    assert_true(exists(40) && exists(20) && !exists(99) && !exists(10));
+}
+
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, remove_folder)
 
 int main(void) {
@@ -551,6 +596,7 @@ int main(void) {
         TEST(test_damaged_tensor_is_named),
         TEST(test_not_a_checkpoint),
         TEST(test_other_network_is_refused),
+        TEST(test_other_network_ends_the_search),
         TEST(test_names),
         TEST(test_publish),
         TEST(test_publish_after_going_back),
@@ -559,6 +605,7 @@ int main(void) {
         TEST(test_newest),
         TEST(test_newest_of_a_file),
         TEST(test_newest_follows_the_course),
+        TEST(test_newest_follows_the_step_in_the_file),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

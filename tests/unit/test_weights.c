@@ -110,6 +110,19 @@ static void assert_load_fails(dt_network_config config, const char *part) {
     release(&loaded);
 }
 
+/* The file is sound: other options were given. */
+static void assert_shape_fails(dt_network_config config, const char *part) {
+    contents loaded = empty_contents(config);
+    assert_fails(load(&loaded), DT_USAGE, part);
+    release(&loaded);
+}
+
+static void remove_group(const char *name) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(H5Ldelete(file, name, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+}
+
 static void assert_network_fails(const char *part) {
     dt_network_config config;
     assert_fails(dt_weights_network(path, &config), DT_FILE, part);
@@ -368,16 +381,23 @@ static void test_other_network_is_refused(void **state) {
     save_small();
     dt_network_config other = small;
     other.width = 0.04;
+    assert_shape_fails(other, "is whole, but of another shape: --width 0.03 then, 0.04 now.");
+    remove_group("dtrain");
     assert_load_fails(other, "tensor conv1/kernel (layers/conv2d/vars/0) has shape (11, 11, 1, 1) in the "
                              "file and (11, 11, 1, 2) in the network");
+    save_small();
     other = small;
     other.bn_layers = DT_BN_FIRST2;
+    assert_shape_fails(other, "--bn-layers all then, first2 now");
+    remove_group("dtrain");
     assert_load_fails(other, "has the layer layers/batch_normalization_2, which the network has not");
     other.bn_layers = DT_BN_NONE;
     assert_load_fails(other, "has the layer layers/batch_normalization, which the network has not");
     contents plain = full_contents(other);
     assert_ok(save(&plain));
     release(&plain);
+    assert_shape_fails(small, "--bn-layers none then, all now");
+    remove_group("dtrain");
     assert_load_fails(small, "tensor bn1/gamma (layers/batch_normalization/vars/0) is missing: ");
 }
 
@@ -468,9 +488,7 @@ static void test_file_of_another_program(void **state) {
     (void)state;
     contents held = full_contents(small);
     assert_ok(save(&held));
-    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-    assert_true(H5Ldelete(file, "dtrain", H5P_DEFAULT) >= 0);
-    H5Fclose(file);
+    remove_group("dtrain");
     assert_network_fails("has no group \"dtrain\": dtrain did not write this file");
     assert_loads(small, &held);
     release(&held);
@@ -483,7 +501,7 @@ static void test_library_speaks_as_before(void **state) {
     assert_true(H5Eget_auto2(H5E_DEFAULT, &before, &before_context) >= 0);
     assert_non_null(before);
     save_small();
-    assert_load_fails((dt_network_config){DT_BN_ROWS, DT_BN_ALL, 0.5, 0.0f}, "has shape");
+    assert_shape_fails((dt_network_config){DT_BN_ROWS, DT_BN_ALL, 0.5, 0.0f}, "of another shape");
     assert_true(H5Eget_auto2(H5E_DEFAULT, &after, &after_context) >= 0);
     assert_true(before == after && before_context == after_context);
 }
