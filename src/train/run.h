@@ -5,6 +5,7 @@
 
 #include "dtrain/checkpoint.h"
 #include "dtrain/strategy.h"
+#include "train/folder_lock.h"
 #include "train/metrics.h"
 #include "train/progress.h"
 #include "train/saver.h"
@@ -31,6 +32,7 @@ typedef struct dt_run {
     dt_checkpoint_position position; /* where the run stands; equal on all ranks */
     dt_history *history;             /* rank 0; NULL elsewhere */
     dt_saver *saver;                 /* rank 0; NULL elsewhere */
+    dt_folder_lock lock;             /* rank 0: on the folder of results */
     dt_run_saved saved;              /* equal on all ranks, but for the moment */
     dt_status last_save;             /* rank 0: what the last save that was reported came to */
     dt_status trouble;               /* rank 0: a failed save that the run must not go on after */

@@ -52,13 +52,31 @@ static dt_status open_saver(dt_run *run) {
     return dt_saver_create(&config, &run->saver);
 }
 
+/* Rank 0: before anything in the folder changes. One that does not exist yet is locked as soon as it is made.
+ */
+static dt_status lock_folder(dt_run *run, const dt_options *options, const dt_comm *comm) {
+    if (dt_comm_rank(comm) != 0)
+        return dt_ok();
+    return dt_folder_lock_take(&run->lock, options->out, options->resume != NULL);
+}
+
+/* Rank 0. */
+static dt_status open_folder(dt_run *run, const dt_resume *resume) {
+    const dt_options *options = run->session.options;
+    DT_TRY(dt_metrics_make_folder(options->out));
+    DT_TRY(lock_folder(run, options, run->session.comm));
+    DT_TRY(dt_metrics_open(options->out, true, &run->metrics));
+    return dt_resume_clear_folder(run, resume);
+}
+
 static dt_status open_locally(dt_run *run, const dt_resume *resume) {
     dt_session *session = &run->session;
     run->order = malloc((size_t)session->corpus.train.count * sizeof(int));
     if (!run->order)
         return dt_fail(DT_MEMORY, "no memory for the order of %d samples", session->corpus.train.count);
-    DT_TRY(dt_metrics_open(session->options->out, dt_run_rank(run) == 0, &run->metrics));
-    return dt_run_rank(run) == 0 ? dt_resume_clear_folder(run, resume) : dt_ok();
+    if (dt_run_rank(run) == 0)
+        return open_folder(run, resume);
+    return dt_metrics_open(session->options->out, false, &run->metrics);
 }
 
 static void close_run(dt_run *run) {
@@ -361,19 +379,27 @@ void dt_train_heed_signals(void) {
     dt_signals_install();
 }
 
-dt_status dt_train_run(const dt_options *options, dt_comm *comm) {
-    dt_run run = {.started = dt_timer_now(), .adam = options->adam};
+/* From the folder's lock to the last save. */
+static dt_status run_locked(dt_run *run, const dt_options *options, dt_comm *comm) {
     dt_resume resume;
-    dt_signals_install();
-    dt_status status = open_run(&run, options, comm, &resume);
+    DT_TRY(dt_comm_agree(comm, lock_folder(run, options, comm)));
+    dt_status status = open_run(run, options, comm, &resume);
     if (dt_failed(&status))
         return status;
-    if (dt_run_is_complete(&run))
+    if (dt_run_is_complete(run))
         dt_log_note("nothing to do: %s is at the end of the run: epoch %d of %d, step %lld. More --epochs or "
                     "--max-steps would go on",
-                    resume.path, run.position.epoch, options->epochs, (long long)run.position.step);
+                    resume.path, run->position.epoch, options->epochs, (long long)run->position.step);
     else
-        status = train(&run, &resume);
-    close_run(&run);
+        status = train(run, &resume);
+    close_run(run);
+    return status;
+}
+
+dt_status dt_train_run(const dt_options *options, dt_comm *comm) {
+    dt_run run = {.started = dt_timer_now(), .adam = options->adam};
+    dt_signals_install();
+    dt_status status = run_locked(&run, options, comm);
+    dt_folder_lock_release(&run.lock);
     return status;
 }

@@ -118,6 +118,12 @@ int fsync(int handle) {
     return NEXT("fsync", int (*)(int))(handle);
 }
 
+int flock(int handle, int operation) {
+    if (handle_below_folder(handle) && strikes("flock"))
+        return fault();
+    return NEXT("flock", int (*)(int, int))(handle, operation);
+}
+
 ssize_t pread(int handle, void *data, size_t bytes, off_t offset) {
     if (handle_below_folder(handle) && strikes("pread"))
         return fault();
