@@ -19,6 +19,11 @@
  * it. Two paths and more, all of one kind: each is compared with the first, row by row or as a whole, by
  * Welch's t-test with Holm's correction (report/estimate.h has the sources), significant below 5 %.
  *
+ * Regular files alone are read, each once however many names it has. A file or folder of several that cannot
+ * be read is left out with a warning: the rest is printed, and DT_FILE is returned behind it. Names are
+ * printed so that no terminal obeys them (text.h). Files are written beside their names and take them when
+ * they are whole, never through a link.
+ *
  * Errors: DT_FILE for what cannot be read, is damaged or holds no run; DT_USAGE for paths of different kinds;
  * DT_MEMORY. A folder that cannot be written to is a warning: the table is printed all the same. */
 dt_status dt_report_run(const char *const *paths, int count, FILE *stream);

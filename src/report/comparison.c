@@ -104,9 +104,9 @@ dt_status dt_comparison_of_runs(const dt_records *a, const dt_records *b, dt_com
     for (int quantity = 0; quantity < DT_QUANTITIES && !dt_failed(&status); quantity++) {
         dt_comparison_row *row = &comparison->rows[comparison->count++];
         row->quantity = quantity;
-        status = dt_sweep_summarise(a, NULL, (dt_quantity)quantity, &row->a);
+        status = dt_sweep_summarise(a, NULL, 0, (dt_quantity)quantity, &row->a);
         if (!dt_failed(&status))
-            status = dt_sweep_summarise(b, NULL, (dt_quantity)quantity, &row->b);
+            status = dt_sweep_summarise(b, NULL, 0, (dt_quantity)quantity, &row->b);
         if (!dt_failed(&status))
             row->contrast = dt_estimate_welch(row->a, row->b);
     }
@@ -130,7 +130,9 @@ const char *dt_comparison_verdict(const dt_comparison_row *row) {
     if (row->a.count < 2 || row->b.count < 2)
         return "not significant (a single value has no spread)";
     if (!row->contrast.tested)
-        return "not tested (no spread at all)";
+        return row->a.deviation > 0.0 || row->b.deviation > 0.0
+                   ? "not tested (values beyond what can be summed)"
+                   : "not tested (no spread at all)";
     if (!(row->p < LEVEL))
         return "not significant";
     bool more = row->contrast.difference > 0.0;

@@ -12,22 +12,56 @@ static int compare(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static int move_finite_to_front(double *values, int count) {
+    int finite = 0;
+    for (int i = 0; i < count; i++)
+        if (isfinite(values[i]))
+            values[finite++] = values[i];
+    return finite;
+}
+
+/* The exponent by which values of at most this size come near 1. Scaling by a power of two changes no digit.
+ */
+static int exponent_of(double largest) {
+    int exponent;
+    (void)frexp(largest, &exponent);
+    return largest > 0.0 ? exponent : 0;
+}
+
+/* Mean of `count` values, a rounded sum of equal ones among them: never outside of low .. high. */
+static double mean_of(const double *values, int count, double low, double high) {
+    int exponent = exponent_of(fmax(fabs(low), fabs(high)));
+    double sum = 0.0;
+    for (int i = 0; i < count; i++)
+        sum += ldexp(values[i], -exponent);
+    return fmin(fmax(ldexp(sum / count, exponent), low), high);
+}
+
+static double deviation_of(const double *values, int count, double mean) {
+    double largest = 0.0, squares = 0.0;
+    for (int i = 0; i < count; i++)
+        largest = fmax(largest, fabs(0.5 * values[i] - 0.5 * mean));
+    /* One more: the halves above. */
+    int exponent = exponent_of(largest) + 1;
+    for (int i = 0; i < count; i++) {
+        double difference = ldexp(values[i], -exponent) - ldexp(mean, -exponent);
+        squares += difference * difference;
+    }
+    return ldexp(sqrt(squares / (count - 1)), exponent);
+}
+
 dt_summary dt_estimate_summary(double *values, int count) {
+    count = move_finite_to_front(values, count);
     dt_summary summary = {count, NAN, NAN, NAN, NAN, NAN};
     if (count < 1)
         return summary;
     qsort(values, (size_t)count, sizeof *values, compare);
-    double sum = 0.0, squares = 0.0;
-    for (int i = 0; i < count; i++)
-        sum += values[i];
-    summary.mean = sum / count;
-    for (int i = 0; i < count; i++)
-        squares += (values[i] - summary.mean) * (values[i] - summary.mean);
-    if (count > 1)
-        summary.deviation = sqrt(squares / (count - 1));
-    summary.median = 0.5 * (values[(count - 1) / 2] + values[count / 2]);
     summary.low = values[0];
     summary.high = values[count - 1];
+    summary.median = 0.5 * values[(count - 1) / 2] + 0.5 * values[count / 2];
+    summary.mean = mean_of(values, count, summary.low, summary.high);
+    if (count > 1)
+        summary.deviation = deviation_of(values, count, summary.mean);
     return summary;
 }
 
@@ -43,10 +77,10 @@ static double lentz_step(double term, double *c, double *d) {
     return *c * *d;
 }
 
-/* The fraction converges fast for x < (a + 1) / (a + b + 2); 1000 terms do for arguments up to 1e5. */
+/* The fraction converges for x < (a + 1) / (a + b + 2) in some multiple of sqrt(max(a, b)) terms. */
 static double beta_fraction(double a, double b, double x) {
     double c = 1.0, d = 0.0, value = 1.0;
-    for (int m = 0; m < 1000; m++) {
+    for (int m = 0; m < 100000; m++) {
         double odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1));
         value *= lentz_step(odd, &c, &d);
         double even = (m + 1) * (b - m - 1) * x / ((a + 2 * m + 1) * (a + 2 * m + 2));
@@ -87,20 +121,23 @@ double dt_estimate_student_quantile(double p, double degrees) {
     return 0.5 * (low + high);
 }
 
+/* Variances are taken in units of the larger deviation: the square of one alone may overflow or vanish. */
 dt_contrast dt_estimate_welch(dt_summary a, dt_summary b) {
     dt_contrast contrast = {.difference = b.mean - a.mean, .low = NAN, .high = NAN, .t = NAN, .p = 1.0};
-    if (a.count < 2 || b.count < 2)
+    double unit = fmax(a.deviation, b.deviation);
+    if (a.count < 2 || b.count < 2 || !(unit > 0.0) || !isfinite(unit) || !isfinite(contrast.difference))
         return contrast;
-    double first = a.deviation * a.deviation / a.count, second = b.deviation * b.deviation / b.count;
-    double variance = first + second;
-    if (!(variance > 0.0))
+    double first = a.deviation / unit * (a.deviation / unit) / a.count;
+    double second = b.deviation / unit * (b.deviation / unit) / b.count;
+    double variance = first + second, error = sqrt(variance) * unit;
+    if (!(error > 0.0))
         return contrast;
     contrast.tested = true;
     contrast.degrees =
         variance * variance / (first * first / (a.count - 1) + second * second / (b.count - 1));
-    contrast.t = contrast.difference / sqrt(variance);
+    contrast.t = contrast.difference / error;
     contrast.p = dt_estimate_student(contrast.t, contrast.degrees);
-    double reach = dt_estimate_student_quantile(0.05, contrast.degrees) * sqrt(variance);
+    double reach = dt_estimate_student_quantile(0.05, contrast.degrees) * error;
     contrast.low = contrast.difference - reach;
     contrast.high = contrast.difference + reach;
     return contrast;
@@ -108,6 +145,9 @@ dt_contrast dt_estimate_welch(dt_summary a, dt_summary b) {
 
 void dt_estimate_holm(double *p, int count) {
     double least = 0.0;
+    for (int i = 0; i < count; i++)
+        if (!(p[i] >= 0.0 && p[i] <= 1.0))
+            p[i] = 1.0;
     for (int rank = 0; rank < count; rank++) {
         /* The smallest of those not yet corrected, which are marked by not being negative. */
         int next = -1;

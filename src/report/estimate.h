@@ -6,14 +6,16 @@
 
 #include <stdbool.h>
 
-/* Of no values: count 0 and NaN. Of one: deviation NaN. */
+/* Of no values: count 0 and NaN. Of one: deviation NaN. Of equal ones: their value, deviation 0. */
 typedef struct dt_summary {
-    int count;
+    int count;              /* of finite values: the others are left out */
     double mean, deviation; /* of the sample: the sum of squares over count - 1 */
     double median, low, high;
 } dt_summary;
 
-/* Allocates nothing; sorts `values`. */
+/* Allocates nothing; sorts the finite of `values` to the front. No sum within overflows or underflows: mean
+ * and deviation are finite for finite values, but for a deviation above the largest double, which is
+ * infinite. */
 dt_summary dt_estimate_summary(double *values, int count);
 
 /* Regularised incomplete beta function I_x(a, b), a and b above 0, x in [0, 1]: the continued fraction of
@@ -29,7 +31,8 @@ double dt_estimate_student_quantile(double p, double degrees);
 
 /* Two means compared. */
 typedef struct dt_contrast {
-    bool tested;       /* false: fewer than two values on a side, or no spread in either; p is 1 then */
+    bool tested;       /* false: fewer than two values on a side, no spread in either, or a spread or a mean
+                          that is not finite; p is 1 then */
     double difference; /* mean of b less mean of a */
     double low, high;  /* 95 % confidence interval of it; NaN if not tested */
     double t, degrees, p;
@@ -41,7 +44,7 @@ dt_contrast dt_estimate_welch(dt_summary a, dt_summary b);
 
 /* Holm's step-down correction of `count` p-values for having been asked together, in place (S. Holm,
  * Scandinavian Journal of Statistics 6, 1979, p. 65): the result is significant at a level when it is below
- * it. */
+ * it. NaN counts, and is given back, as 1. */
 void dt_estimate_holm(double *p, int count);
 
 /* The experimentally determined serial fraction (A. H. Karp and H. P. Flatt, Communications of the ACM 33,

@@ -26,32 +26,36 @@ typedef struct dt_run_record {
     char *source;  /* the file */
     json_t *start; /* the start line */
     dt_epoch_figures *epochs;
-    int epoch_count;
-    bool ended; /* an end line is there, and its reason is not "stopped": more would have come */
+    int epoch_count, epoch_room;
+    bool ended;   /* an end line is there, and its reason is not "stopped": more would have come */
+    bool resumed; /* it went on from a checkpoint */
     char weights_hash[17];
 } dt_run_record;
 
 typedef struct dt_records {
     dt_run_record *runs;
-    int count;
+    int count, room;
 } dt_records;
 
-/* Hands each line of a file of JSON lines to `take`. A damaged line is passed over at the end of the file and
- * in front of an event `start`: whoever wrote it was stopped in the middle. Errors: DT_FILE for what cannot
- * be read or is no JSON object, with file and line; those of `take`, with the same in front. */
-dt_status dt_json_lines_read(const char *path, dt_status (*take)(void *context, json_t *line), void *context);
-
-/* Adds the runs of a metrics.jsonl to `records`. Lines with events of other names are passed over. Errors:
- * DT_FILE, also for a line that lacks what it must have. */
+/* Adds the runs of a metrics.jsonl to `records`, all or none. Lines with events of other names are passed
+ * over. Errors: those of dt_files_read_lines; DT_FILE also for a line that lacks what it must have or says
+ * what no run can have, a negative step say. */
 dt_status dt_records_read(const char *path, dt_records *records);
+
+/* Leaves out the runs that were broken off and taken up again: not ended, and the next run of the same file
+ * resumes, or has the same options but for those that dt_record_is_aside names. */
+void dt_records_drop_superseded(dt_records *records);
 void dt_records_release(dt_records *records);
 
 /* A field of the start line: ranks; threads of rank 0. 0 where there is none. */
 int dt_record_ranks(const dt_run_record *run);
 int dt_record_threads(const dt_run_record *run);
 
-/* An option of the run as text: strings as they are, numbers as in JSON. Returns `text`; "-" where the
- * option is unknown or null. */
-const char *dt_record_option(const dt_run_record *run, const char *name, char *text, int room);
+/* The options in which runs that belong together may differ: seed, out, quiet. */
+bool dt_record_is_aside(const char *name);
+
+/* An option of the run as text: strings as they are, numbers with all their digits (1 and 1.0 alike), other
+ * values as in JSON; "-" where the option is unknown or null. The caller frees it; NULL without memory. */
+char *dt_record_option(const dt_run_record *run, const char *name);
 
 #endif

@@ -84,7 +84,7 @@ static void compare_with_base(const dt_scaling *scaling, dt_scaling_row *row) {
     row->speedup = row->efficiency = row->serial_fraction = NAN;
     if (!base)
         return;
-    double cores = (double)(kind->ranks * kind->threads) / (base->first->ranks * base->first->threads);
+    double cores = (double)kind->ranks * kind->threads / ((double)base->first->ranks * base->first->threads);
     row->speedup = row->speed.median / base->speed.median;
     row->efficiency = row->speedup / cores;
     row->serial_fraction = dt_estimate_serial_fraction(row->speedup, cores);

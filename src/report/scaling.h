@@ -43,7 +43,7 @@ void dt_scaling_describe(const dt_trials *trials, const char *mark, FILE *stream
 /* Description and one table for each experiment, the reasons below. Errors: DT_MEMORY. */
 dt_status dt_scaling_print(const dt_trials *trials, const dt_scaling *scaling, FILE *stream);
 
-/* The rows as CSV, the description in front as lines with '#'. Errors: DT_FILE. */
-dt_status dt_scaling_write_csv(const dt_trials *trials, const dt_scaling *scaling, const char *path);
+/* The rows as CSV, the description in front as lines with '#'. */
+void dt_scaling_write_csv(const dt_trials *trials, const dt_scaling *scaling, FILE *file);
 
 #endif

@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Rows as a table for people and as CSV for programs. */
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/text.h"
+#include "report/files.h"
 #include "report/scaling.h"
 #include "report/table.h"
+
+/* A line with names from a file in it. */
+#define print_line(stream, ...) (dt_text_print(stream, __VA_ARGS__), (void)fputc('\n', stream))
 
 static const char *text_of(const json_t *object, const char *name) {
     const char *text = json_string_value(json_object_get(object, name));
@@ -22,8 +26,8 @@ static void describe_machine(const json_t *hosts, const char *mark, FILE *stream
         last = host;
     }
     const json_t *first = json_array_get(hosts, 0);
-    fprintf(stream, "%smachine: %s, %d host%s (%s%s)\n", mark, text_of(first, "cpu"), count,
-            count == 1 ? "" : "s", text_of(first, "host"), count > 1 ? ", .." : "");
+    print_line(stream, "%smachine: %s, %d host%s (%s%s)", mark, text_of(first, "cpu"), count,
+               count == 1 ? "" : "s", text_of(first, "host"), count > 1 ? ", .." : "");
 }
 
 /* Names the first rank whose CPU is not that of rank 0. */
@@ -33,12 +37,12 @@ static void warn_of_mixed(const json_t *hosts, const char *mark, FILE *stream) {
         const json_t *host = json_array_get(hosts, i);
         if (strcmp(text_of(host, "cpu"), text_of(first, "cpu")) == 0)
             continue;
-        fprintf(stream,
-                "%swarning: the CPUs are mixed, and the slowest sets the pace: rank 0 runs on %s (%s), rank "
-                "%zu on %s "
-                "(%s)\n",
-                mark, text_of(first, "cpu"), text_of(first, "host"), i, text_of(host, "cpu"),
-                text_of(host, "host"));
+        print_line(
+            stream,
+            "%swarning: the CPUs are mixed, and the slowest sets the pace: rank 0 runs on %s (%s), rank "
+            "%zu on %s (%s)",
+            mark, text_of(first, "cpu"), text_of(first, "host"), i, text_of(host, "cpu"),
+            text_of(host, "host"));
         return;
     }
 }
@@ -48,25 +52,27 @@ static void describe_options(const json_t *setup, const char *mark, FILE *stream
     fprintf(stream, "%soptions:", mark);
     for (size_t i = 0; i < json_array_size(options); i++)
         if (json_is_string(json_array_get(options, i)))
-            fprintf(stream, " %s", json_string_value(json_array_get(options, i)));
-    fprintf(stream,
-            "\n%smeasured: %s, %d repeats of %d epochs of %d steps behind %d of warm-up, order shuffled "
-            "with seed %d\n",
-            mark, text_of(setup, "time"), (int)json_integer_value(json_object_get(setup, "repeats")),
-            (int)json_integer_value(json_object_get(setup, "blocks")),
-            (int)json_integer_value(json_object_get(setup, "steps")),
-            (int)json_integer_value(json_object_get(setup, "warmup")),
-            (int)json_integer_value(json_object_get(setup, "seed")));
+            dt_text_print(stream, " %s", json_string_value(json_array_get(options, i)));
+    fputc('\n', stream);
+    print_line(
+        stream,
+        "%smeasured: %s, %d repeats of %d epochs of %d steps behind %d of warm-up, order shuffled with "
+        "seed %d",
+        mark, text_of(setup, "time"), (int)json_integer_value(json_object_get(setup, "repeats")),
+        (int)json_integer_value(json_object_get(setup, "blocks")),
+        (int)json_integer_value(json_object_get(setup, "steps")),
+        (int)json_integer_value(json_object_get(setup, "warmup")),
+        (int)json_integer_value(json_object_get(setup, "seed")));
 }
 
 void dt_scaling_describe(const dt_trials *trials, const char *mark, FILE *stream) {
     const json_t *setup = trials->setup, *versions = json_object_get(setup, "versions");
     describe_machine(json_object_get(setup, "hosts"), mark, stream);
-    fprintf(stream, "%sversions: %s; %s; %s kernels; %s; %s\n", mark, text_of(versions, "dtrain"),
-            text_of(versions, "compiler"), text_of(versions, "isa"), text_of(versions, "mpi"),
-            text_of(versions, "blas"));
-    fprintf(stream, "%scommand: %s\n", mark, text_of(setup, "command"));
-    fprintf(stream, "%slauncher: %s\n", mark, text_of(setup, "launcher"));
+    print_line(stream, "%sversions: %s; %s; %s kernels; %s; %s", mark, text_of(versions, "dtrain"),
+               text_of(versions, "compiler"), text_of(versions, "isa"), text_of(versions, "mpi"),
+               text_of(versions, "blas"));
+    print_line(stream, "%scommand: %s", mark, text_of(setup, "command"));
+    print_line(stream, "%slauncher: %s", mark, text_of(setup, "launcher"));
     describe_options(setup, mark, stream);
     warn_of_mixed(json_object_get(setup, "hosts"), mark, stream);
 }
@@ -123,9 +129,9 @@ static void print_reasons(const dt_trials *trials, const dt_scaling *scaling, FI
     for (int i = 0; i < trials->count; i++) {
         const dt_trial *trial = &trials->list[i];
         if (trial->state != DT_TRIAL_VALID)
-            fprintf(stream, "run %d (%s, %d x %d, batch %d) %s: %s\n", trial->order, trial->strategy,
-                    trial->ranks, trial->threads, trial->batch, dt_trial_state_name(trial->state),
-                    trial->why);
+            print_line(stream, "run %d (%s, %d x %d, batch %d) %s: %s", trial->order, trial->strategy,
+                       trial->ranks, trial->threads, trial->batch, dt_trial_state_name(trial->state),
+                       trial->why);
     }
 }
 
@@ -144,12 +150,13 @@ static void write_number(FILE *file, double value) {
         fputc(',', file);
 }
 
-/* Empty where there is no figure. No field needs quotes: names come from tables of the program. */
+/* Empty where there is no figure. */
 static void write_row(FILE *file, const dt_scaling_row *row) {
     const dt_trial *kind = row->first;
-    fprintf(file, "%s,%s,%d,%d,%d,%s,%d,%d,%s", dt_experiment_name(row->experiment), kind->strategy,
-            kind->ranks, kind->threads, kind->batch, dt_trial_state_name(row->state), row->valid, row->trials,
-            row->oversubscribed ? "yes" : "no");
+    fprintf(file, "%s,", dt_experiment_name(row->experiment));
+    dt_output_field(file, kind->strategy);
+    fprintf(file, ",%d,%d,%d,%s,%d,%d,%s", kind->ranks, kind->threads, kind->batch,
+            dt_trial_state_name(row->state), row->valid, row->trials, row->oversubscribed ? "yes" : "no");
     const double figures[] = {row->speed.median,    row->speed.low,
                               row->speed.high,      row->speed.mean,
                               row->speed.deviation, row->speedup,
@@ -162,7 +169,9 @@ static void write_row(FILE *file, const dt_scaling_row *row) {
     for (int phase = 0; phase < DT_PHASES; phase++)
         if (phase != DT_PHASE_EVALUATION)
             write_number(file, row->phases_ms[phase]);
-    fprintf(file, ",%s\n", kind->chosen);
+    fputc(',', file);
+    dt_output_field(file, kind->chosen);
+    fputc('\n', file);
 }
 
 static void write_heads(FILE *file) {
@@ -178,16 +187,9 @@ static void write_heads(FILE *file) {
     fputs(",chosen\n", file);
 }
 
-dt_status dt_scaling_write_csv(const dt_trials *trials, const dt_scaling *scaling, const char *path) {
-    FILE *file = fopen(path, "w");
-    if (!file)
-        return dt_fail(DT_FILE, "%s: cannot be written: %s", path, strerror(errno));
+void dt_scaling_write_csv(const dt_trials *trials, const dt_scaling *scaling, FILE *file) {
     dt_scaling_describe(trials, "# ", file);
     write_heads(file);
     for (int i = 0; i < scaling->count; i++)
         write_row(file, &scaling->rows[i]);
-    bool failed = ferror(file) != 0;
-    if (fclose(file) != 0 || failed)
-        return dt_fail(DT_FILE, "%s: cannot be written: %s", path, strerror(errno));
-    return dt_ok();
 }

@@ -7,20 +7,19 @@
 
 #include "dtrain/status.h"
 
-enum { DT_TABLE_COLUMNS = 24, DT_TABLE_CELL = 96 };
-
 typedef struct dt_table dt_table;
 
 /* heads: one title a column; a title that begins with '<' (not printed) stands over words, the others over
- * numbers. At most DT_TABLE_COLUMNS. Errors: DT_MEMORY. */
+ * numbers. Errors: DT_MEMORY. */
 dt_status dt_table_create(const char *const *heads, int columns, dt_table **table);
 void dt_table_destroy(dt_table *table);
 
-/* Adds a cell, printf-style, from left to right and row by row; cut at DT_TABLE_CELL - 1 bytes. A failure of
- * memory is kept for dt_table_print. */
+/* Adds a cell, printf-style, from left to right and row by row, as long as it is; what a terminal would obey
+ * is shown (text.h). A failure of memory is kept for dt_table_print. */
 void dt_table_add(dt_table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* The same for a number with `digits` digits behind the point; "-" for NaN. */
+/* The same for a number with `digits` digits behind the point; "-" for what is not finite; with an
+ * exponent from 1e15 on. */
 void dt_table_add_number(dt_table *table, double value, int digits);
 
 /* Prints the table. The last row must be complete. Errors: DT_MEMORY of earlier calls. */

@@ -3,11 +3,14 @@
 #include "report/trials.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/text.h"
 #include "report/estimate.h"
+#include "report/files.h"
 
 const char *dt_experiment_name(dt_experiment experiment) {
     static const char *const names[DT_EXPERIMENTS] = {"strong", "weak", "cores"};
@@ -77,6 +80,8 @@ void dt_trial_measure(dt_trial *trial, const dt_run_record *run, int warmup) {
         return;
     int64_t before = warmup > 0 ? run->epochs[warmup - 1].step : 0;
     double steps = (double)(run->epochs[run->epoch_count - 1].step - before), seconds = 0.0;
+    if (!(steps > 0.0))
+        steps = NAN;
     double flop = json_number_value(json_object_get(run->start, "train_flop"));
     dt_phases sum = {{0}};
     for (int i = warmup; i < run->epoch_count; i++) {
@@ -85,7 +90,7 @@ void dt_trial_measure(dt_trial *trial, const dt_run_record *run, int warmup) {
             sum.seconds[phase] += run->epochs[i].phases.seconds[phase];
     }
     const char *chosen = json_string_value(json_object_get(run->start, "strategy"));
-    snprintf(trial->chosen, sizeof trial->chosen, "%s", chosen ? chosen : "");
+    (void)dt_text_printable(trial->chosen, sizeof trial->chosen, chosen ? chosen : "");
     trial->images_per_s = median_speed(run, warmup);
     trial->exposed_ms = 1e3 * seconds / steps;
     trial->bytes_a_step = run->epochs[run->epoch_count - 1].bytes_a_step;
@@ -140,19 +145,14 @@ static dt_status write_line(FILE *file, json_t *line) {
     return written ? dt_ok() : dt_fail(DT_FILE, "cannot be written: %s", strerror(errno));
 }
 
-dt_status dt_trials_write(const dt_trials *trials, const char *path) {
-    FILE *file = fopen(path, "w");
-    if (!file)
-        return dt_fail(DT_FILE, "%s: cannot be written: %s", path, strerror(errno));
+dt_status dt_trials_write(const dt_trials *trials, FILE *file) {
     dt_status status = write_line(file, trials->setup);
     for (int i = 0; i < trials->count && !dt_failed(&status); i++) {
         json_t *line = line_of(&trials->list[i]);
         status = write_line(file, line);
         json_decref(line);
     }
-    if (fclose(file) != 0 && !dt_failed(&status))
-        status = dt_fail(DT_FILE, "cannot be written: %s", strerror(errno));
-    return dt_failed(&status) ? dt_fail(DT_FILE, "%s: %s", path, status.text) : status;
+    return status;
 }
 
 void dt_trials_release(dt_trials *trials) {
@@ -181,6 +181,36 @@ static bool state_of(const char *name, dt_trial_state *state) {
     return false;
 }
 
+/* Whole numbers of a line, within limits: a run has no more of anything. */
+static dt_status take_counts(json_t *line, dt_trial *trial) {
+    const struct {
+        const char *name;
+        json_int_t least;
+        int *value;
+    } counts[] = {{"order", 0, &trial->order},
+                  {"ranks", 1, &trial->ranks},
+                  {"threads", 1, &trial->threads},
+                  {"batch", 1, &trial->batch},
+                  {"repeat", 0, &trial->repeat}};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        const json_t *value = json_object_get(line, counts[i].name);
+        json_int_t found = json_integer_value(value);
+        if (!json_is_integer(value) || found < counts[i].least || found > INT_MAX)
+            return dt_fail(DT_FILE, "not a run of a scaling.jsonl: %s is not a whole number from %d to %d",
+                           counts[i].name, (int)counts[i].least, INT_MAX);
+        *counts[i].value = (int)found;
+    }
+    return dt_ok();
+}
+
+static dt_status take_name(char name[DT_TRIAL_NAME], const char *found) {
+    if (strlen(found) >= DT_TRIAL_NAME)
+        return dt_fail(DT_FILE, "a strategy's name has %zu bytes, %d are allowed", strlen(found),
+                       DT_TRIAL_NAME - 1);
+    memcpy(name, found, strlen(found) + 1);
+    return dt_ok();
+}
+
 static dt_status trial_of(json_t *line, dt_trial *trial) {
     const char *strategy, *why, *state;
     json_t *names, *times;
@@ -191,23 +221,19 @@ static dt_status trial_of(json_t *line, dt_trial *trial) {
                         .gflops = number_of(line, "gflops"),
                         .peak_gflops = number_of(line, "peak_gflops")};
     json_error_t error;
-    if (json_unpack_ex(line, &error, 0, "{s:i,s:o,s:s,s:i,s:i,s:i,s:i,s:b,s:s,s:s,s:o}", "order",
-                       &trial->order, "experiments", &names, "strategy", &strategy, "ranks", &trial->ranks,
-                       "threads", &trial->threads, "batch", &trial->batch, "repeat", &trial->repeat,
-                       "oversubscribed", &oversubscribed, "state", &state, "why", &why, "phases_ms",
-                       &times) != 0)
+    if (json_unpack_ex(line, &error, 0, "{s:o,s:s,s:b,s:s,s:s,s:o}", "experiments", &names, "strategy",
+                       &strategy, "oversubscribed", &oversubscribed, "state", &state, "why", &why,
+                       "phases_ms", &times) != 0)
         return dt_fail(DT_FILE, "not a run of a scaling.jsonl: %s", error.text);
-    if (trial->ranks < 1 || trial->threads < 1 || trial->batch < 1)
-        return dt_fail(DT_FILE, "%d ranks, %d threads, batch %d: not a run of a scaling.jsonl", trial->ranks,
-                       trial->threads, trial->batch);
+    DT_TRY(take_counts(line, trial));
     if (!state_of(state, &trial->state))
         return dt_fail(DT_FILE, "state %s is none of VALID, INVALID, FAILED", state);
     trial->experiments = experiment_bits(names);
     trial->oversubscribed = oversubscribed;
-    snprintf(trial->strategy, sizeof trial->strategy, "%s", strategy);
     const char *chosen = json_string_value(json_object_get(line, "chosen"));
-    snprintf(trial->chosen, sizeof trial->chosen, "%s", chosen ? chosen : "");
-    snprintf(trial->why, sizeof trial->why, "%s", why);
+    DT_TRY(take_name(trial->strategy, strategy));
+    DT_TRY(take_name(trial->chosen, chosen ? chosen : ""));
+    (void)dt_text_printable(trial->why, sizeof trial->why, why);
     for (int phase = 0; phase < DT_PHASES; phase++)
         trial->phases_ms[phase] = number_of(times, dt_phase_name((dt_phase)phase));
     return dt_ok();
@@ -232,7 +258,7 @@ static dt_status take_line(void *context, json_t *line) {
 }
 
 dt_status dt_trials_read(const char *path, dt_trials *trials) {
-    dt_status status = dt_json_lines_read(path, take_line, trials);
+    dt_status status = dt_files_read_lines(path, take_line, trials);
     if (!dt_failed(&status) && !trials->setup)
         status = dt_fail(DT_FILE, "%s: empty", path);
     return status;

@@ -60,13 +60,14 @@ bool dt_trial_differs(const dt_run_record *reference, const dt_run_record *run, 
 void dt_trial_measure(dt_trial *trial, const dt_run_record *run, int warmup);
 
 /* Reads what bench/scaling leaves in a folder: setup.json, and runs/NAME/asked.json with metrics.jsonl beside
- * it. Trials come in the order in which they ran. Errors: DT_FILE, DT_MEMORY. A run that is damaged is a
- * failed trial, not an error. */
-dt_status dt_trials_gather(const char *folder, dt_trials *trials);
+ * it. Trials come in the order in which they ran. Errors: DT_FILE, DT_MEMORY. A run whose metrics.jsonl is
+ * damaged is a failed trial, not an error. A run whose asked.json cannot be read is left out with a warning
+ * and counted in *unread; one that is a second name of another run is left out with a warning. */
+dt_status dt_trials_gather(const char *folder, dt_trials *trials, int *unread);
 
-/* The same from a scaling.jsonl, and to it. Errors: DT_FILE. */
+/* The same from a scaling.jsonl, and to it. Errors: DT_FILE, DT_MEMORY. */
 dt_status dt_trials_read(const char *path, dt_trials *trials);
-dt_status dt_trials_write(const dt_trials *trials, const char *path);
+dt_status dt_trials_write(const dt_trials *trials, FILE *file);
 
 void dt_trials_release(dt_trials *trials);
 

@@ -2,24 +2,28 @@
 /* The folder that bench/scaling fills: a reference run on one rank for each batch, and the trials. */
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/log.h"
+#include "dtrain/text.h"
+#include "report/files.h"
 #include "report/trials.h"
-
-enum { PATH_ROOM = 2048 };
 
 /* One folder of runs/. */
 typedef struct dt_result {
     json_t *asked;
     dt_records records;
-    char unreadable[DT_TRIAL_WHY]; /* why metrics.jsonl could not be read; else empty */
+    char unreadable[200]; /* why metrics.jsonl could not be read; else empty */
 } dt_result;
 
 typedef struct dt_results {
     dt_result *list;
-    int count;
+    int count, room;
+    int unread;      /* folders of runs that say not what was asked for */
+    dt_file_set met; /* runs, by their asked.json */
 } dt_results;
 
 static int asked_number(const dt_result *result, const char *name) {
@@ -37,39 +41,56 @@ static const dt_run_record *whole_run(const dt_result *result) {
     return records->count == 1 && records->runs[0].ended ? &records->runs[0] : NULL;
 }
 
-static dt_status load_object(const char *path, json_t **object) {
-    json_error_t error;
-    *object = json_load_file(path, 0, &error);
-    if (json_is_object(*object))
-        return dt_ok();
-    json_decref(*object);
-    *object = NULL;
-    return dt_fail(DT_FILE, "%s: not a JSON object: %s", path, error.text);
+static dt_status check_asked(const char *path, const json_t *asked) {
+    static const char *const needed[] = {"ranks", "threads", "batch"};
+    for (int i = 0; i < 3; i++) {
+        json_int_t value = json_integer_value(json_object_get(asked, needed[i]));
+        if (value < 1 || value > INT_MAX)
+            return dt_fail(DT_FILE, "%s: %s is missing, below 1 or above %d", path, needed[i], INT_MAX);
+    }
+    return dt_ok();
 }
 
-static dt_status add_result(dt_results *results, const char *folder, const char *name) {
-    char path[PATH_ROOM];
-    json_t *asked;
-    snprintf(path, sizeof path, "%s/runs/%s/asked.json", folder, name);
-    DT_TRY(load_object(path, &asked));
-    static const char *const needed[] = {"ranks", "threads", "batch"};
-    for (int i = 0; i < 3; i++)
-        if (json_integer_value(json_object_get(asked, needed[i])) < 1) {
+/* The next place of the list, which takes `asked`. */
+static dt_status make_result(dt_results *results, json_t *asked, dt_result **result) {
+    if (results->count == results->room) {
+        int room = 2 * results->room + 16;
+        dt_result *list = realloc(results->list, (size_t)room * sizeof *list);
+        if (!list) {
             json_decref(asked);
-            return dt_fail(DT_FILE, "%s: %s is missing or below 1", path, needed[i]);
+            return dt_fail(DT_MEMORY, "no memory for %d runs", room);
         }
-    dt_result *list = realloc(results->list, (size_t)(results->count + 1) * sizeof *list);
-    if (!list) {
-        json_decref(asked);
-        return dt_fail(DT_MEMORY, "no memory for %d runs", results->count + 1);
+        results->list = list;
+        results->room = room;
     }
-    results->list = list;
-    dt_result *result = &list[results->count++];
-    *result = (dt_result){.asked = asked};
-    snprintf(path, sizeof path, "%s/runs/%s/metrics.jsonl", folder, name);
-    dt_status status = dt_records_read(path, &result->records);
+    *result = &results->list[results->count++];
+    **result = (dt_result){.asked = asked};
+    return dt_ok();
+}
+
+static dt_status add_result(dt_results *results, const char *runs, const char *name) {
+    char path[DT_FILES_PATH];
+    json_t *asked;
+    bool known;
+    dt_result *result = NULL;
+    DT_TRY(dt_files_join(path, runs, name, "asked.json"));
+    DT_TRY(dt_file_set_add(&results->met, path, &known));
+    if (known) {
+        dt_log_warning("%s: another name of a run that is counted already: it is left out", path);
+        return dt_ok();
+    }
+    DT_TRY(dt_files_read_object(path, &asked));
+    dt_status status = check_asked(path, asked);
+    if (dt_failed(&status)) {
+        json_decref(asked);
+        return status;
+    }
+    DT_TRY(make_result(results, asked, &result));
+    status = dt_files_join(path, runs, name, "metrics.jsonl");
+    if (!dt_failed(&status))
+        status = dt_records_read(path, &result->records);
     if (dt_failed(&status))
-        snprintf(result->unreadable, sizeof result->unreadable, "%.200s", status.text);
+        (void)dt_text_printable(result->unreadable, sizeof result->unreadable, status.text);
     return status.code == DT_MEMORY ? status : dt_ok();
 }
 
@@ -79,19 +100,25 @@ static int by_order(const void *a, const void *b) {
 }
 
 static dt_status read_results(const char *folder, dt_results *results) {
-    char path[PATH_ROOM];
-    snprintf(path, sizeof path, "%s/runs", folder);
+    char path[DT_FILES_PATH];
+    DT_TRY(dt_files_join(path, folder, "runs", NULL));
     DIR *runs = opendir(path);
     if (!runs)
         return dt_fail(DT_FILE, "%s: cannot be read: %s", path, strerror(errno));
     dt_status status = dt_ok();
-    for (struct dirent *entry; !dt_failed(&status) && (entry = readdir(runs));)
-        if (entry->d_name[0] != '.')
-            status = add_result(results, folder, entry->d_name);
+    for (struct dirent *entry; status.code != DT_MEMORY && (entry = readdir(runs));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        status = add_result(results, path, entry->d_name);
+        if (status.code == DT_FILE) {
+            dt_log_warning("%s. The run is left out", status.text);
+            results->unread++;
+        }
+    }
     closedir(runs);
     if (results->count > 1)
         qsort(results->list, (size_t)results->count, sizeof *results->list, by_order);
-    return status;
+    return status.code == DT_MEMORY ? status : dt_ok();
 }
 
 static void release_results(dt_results *results) {
@@ -100,6 +127,7 @@ static void release_results(dt_results *results) {
         dt_records_release(&results->list[i].records);
     }
     free(results->list);
+    dt_file_set_release(&results->met);
 }
 
 static const dt_run_record *reference_of(const dt_results *results, int batch) {
@@ -112,18 +140,19 @@ static const dt_run_record *reference_of(const dt_results *results, int batch) {
 
 /* Whether the launcher started something else than it was asked for. */
 static bool is_another_run(const dt_trial *trial, const dt_run_record *run, char *why, int room) {
-    char batch[DT_TRIAL_NAME], strategy[DT_TRIAL_NAME];
-    dt_record_option(run, "batch", batch, sizeof batch);
-    dt_record_option(run, "strategy", strategy, sizeof strategy);
+    const json_t *options = json_object_get(run->start, "options");
+    json_int_t batch = json_integer_value(json_object_get(options, "batch"));
+    const char *strategy = json_string_value(json_object_get(options, "strategy"));
     if (dt_record_ranks(run) != trial->ranks)
         snprintf(why, (size_t)room, "%d ranks ran instead of %d", dt_record_ranks(run), trial->ranks);
     else if (dt_record_threads(run) != trial->threads)
         snprintf(why, (size_t)room, "%d threads a rank ran instead of %d", dt_record_threads(run),
                  trial->threads);
-    else if (atoi(batch) != trial->batch)
-        snprintf(why, (size_t)room, "the batch was %s instead of %d", batch, trial->batch);
-    else if (strcmp(strategy, trial->strategy) != 0)
-        snprintf(why, (size_t)room, "the strategy was %s instead of %s", strategy, trial->strategy);
+    else if (batch != trial->batch)
+        snprintf(why, (size_t)room, "the batch was %lld instead of %d", (long long)batch, trial->batch);
+    else if (!strategy || strcmp(strategy, trial->strategy) != 0)
+        snprintf(why, (size_t)room, "the strategy was %.40s instead of %s", strategy ? strategy : "-",
+                 trial->strategy);
     else
         return false;
     return true;
@@ -131,13 +160,15 @@ static bool is_another_run(const dt_trial *trial, const dt_run_record *run, char
 
 static void fail_trial(dt_trial *trial, const dt_result *result, int exit_code) {
     const char *said = json_string_value(json_object_get(result->asked, "said"));
+    char shown[200];
+    (void)dt_text_printable(shown, sizeof shown, said ? said : "");
     trial->state = DT_TRIAL_FAILED;
     if (exit_code == 124)
         snprintf(trial->why, sizeof trial->why, "stopped at the time limit of a run");
     else if (exit_code != 0)
-        snprintf(trial->why, sizeof trial->why, "exit code %d: %.200s", exit_code, said ? said : "");
+        snprintf(trial->why, sizeof trial->why, "exit code %d: %s", exit_code, shown);
     else if (result->unreadable[0])
-        snprintf(trial->why, sizeof trial->why, "%.200s (is the folder shared by all nodes?)",
+        snprintf(trial->why, sizeof trial->why, "%s (is the folder shared by all nodes?)",
                  result->unreadable);
     else if (result->records.count > 1)
         snprintf(trial->why, sizeof trial->why,
@@ -181,7 +212,7 @@ static dt_trial trial_of(const dt_result *result) {
     const char *names = json_string_value(json_object_get(result->asked, "experiments"));
     if (json_is_number(peak))
         trial.peak_gflops = json_number_value(peak);
-    snprintf(trial.strategy, sizeof trial.strategy, "%s", strategy ? strategy : "-");
+    (void)dt_text_printable(trial.strategy, sizeof trial.strategy, strategy ? strategy : "-");
     for (int i = 0; names && i < DT_EXPERIMENTS; i++)
         if (strstr(names, dt_experiment_name((dt_experiment)i)))
             trial.experiments |= 1U << i;
@@ -223,18 +254,20 @@ static dt_status judge_all(dt_trials *trials, const dt_results *results) {
     return dt_ok();
 }
 
-dt_status dt_trials_gather(const char *folder, dt_trials *trials) {
-    char path[PATH_ROOM];
+dt_status dt_trials_gather(const char *folder, dt_trials *trials, int *unread) {
+    char path[DT_FILES_PATH];
     dt_results results = {0};
     *trials = (dt_trials){0};
-    snprintf(path, sizeof path, "%s/setup.json", folder);
-    DT_TRY(load_object(path, &trials->setup));
+    *unread = 0;
+    DT_TRY(dt_files_join(path, folder, "setup.json", NULL));
+    DT_TRY(dt_files_read_object(path, &trials->setup));
     dt_status status = read_results(folder, &results);
     if (!dt_failed(&status)) {
         json_object_set_new(trials->setup, "event", json_string("setup"));
         describe(trials, &results);
         status = judge_all(trials, &results);
     }
+    *unread = results.unread;
     release_results(&results);
     if (dt_failed(&status))
         dt_trials_release(trials);

@@ -2,6 +2,7 @@
 /* Statistics against closed forms, tabulated quantiles and an independent implementation's values. */
 #include "test.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "report/estimate.h"
@@ -99,6 +100,61 @@ static void holm_correction(void **state) {
     dt_estimate_holm(none, 2);
     assert_true(none[0] < 1e-300);
     assert_close(none[1], 1.0, 0.0);
+    double odd[] = {NAN, 0.01, INFINITY, -1.0};
+    dt_estimate_holm(odd, 4);
+    assert_close(odd[1], 0.04, 1e-15);
+    for (int i = 0; i < 4; i++)
+        assert_true(i == 1 || odd[i] == 1.0);
+}
+
+/* A factor on all values is one on mean, deviation and difference, and changes no probability: 1, 2, 3
+ * against 4, 5, 6 from SciPy 1.17 (ttest_ind, equal_var false). */
+static void values_of_any_size(void **state) {
+    (void)state;
+    const double factors[] = {1.0, 1e200, 2e307, 1e-200, -1e300};
+    for (int i = 0; i < 5; i++) {
+        double f = factors[i], a[] = {f, 3 * f, 2 * f}, b[] = {6 * f, 4 * f, 5 * f};
+        dt_summary first = dt_estimate_summary(a, 3), second = dt_estimate_summary(b, 3);
+        assert_close(first.mean, 2 * f, 1e-15);
+        assert_close(first.deviation, fabs(f), 1e-15);
+        assert_close(second.median, 5 * f, 1e-15);
+        dt_contrast contrast = dt_estimate_welch(first, second);
+        assert_true(contrast.tested);
+        assert_close(contrast.t, copysign(3.6742346141747673, f), 1e-14);
+        assert_close(contrast.degrees, 4.0, 1e-14);
+        assert_close(contrast.p, 0.021311641128756727, 1e-11);
+        assert_true(contrast.low <= contrast.difference && contrast.difference <= contrast.high);
+    }
+    double widest[] = {DBL_MAX, -DBL_MAX}, high[] = {DBL_MAX, DBL_MAX}, low[] = {-DBL_MAX, 1 - DBL_MAX};
+    dt_summary wide = dt_estimate_summary(widest, 2);
+    assert_close(wide.mean, 0.0, 0.0);
+    assert_close(wide.median, 0.0, 0.0);
+    assert_true(isinf(wide.deviation));
+    assert_false(dt_estimate_welch(wide, wide).tested);
+    assert_close(dt_estimate_welch(wide, wide).p, 1.0, 0.0);
+    assert_false(dt_estimate_welch(dt_estimate_summary(low, 2), dt_estimate_summary(high, 2)).tested);
+}
+
+/* A rounded sum of equal values is no spread, and what is not finite is no value. */
+static void equal_values_and_gaps(void **state) {
+    (void)state;
+    double same[] = {0.1, 0.1, 0.1}, other[] = {0.2, 0.2, 0.2}, gaps[] = {NAN, 2.0, INFINITY, 1.0, -INFINITY};
+    dt_summary first = dt_estimate_summary(same, 3), second = dt_estimate_summary(other, 3);
+    assert_close(first.mean, 0.1, 0.0);
+    assert_close(first.deviation, 0.0, 0.0);
+    assert_false(dt_estimate_welch(first, second).tested);
+    dt_summary summary = dt_estimate_summary(gaps, 5);
+    assert_int_equal(summary.count, 2);
+    assert_close(summary.mean, 1.5, 0.0);
+    assert_close(summary.high, 2.0, 0.0);
+}
+
+/* With very many values Student's distribution is the normal one. */
+static void many_degrees(void **state) {
+    (void)state;
+    assert_close(dt_estimate_student(1.96, 2e6), erfc(1.96 / sqrt(2.0)), 1e-5);
+    assert_close(dt_estimate_student(1e200, 10), 0.0, 0.0);
+    assert_close(dt_estimate_student(INFINITY, 10), 0.0, 0.0);
 }
 
 /* Amdahl's law gives back the fraction it was given. */
@@ -113,10 +169,11 @@ static void serial_fraction(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(summary_of_values),    cmocka_unit_test(incomplete_beta),
-        cmocka_unit_test(student_tails),        cmocka_unit_test(welch_test),
-        cmocka_unit_test(welch_without_spread), cmocka_unit_test(holm_correction),
-        cmocka_unit_test(serial_fraction),
+        cmocka_unit_test(summary_of_values),     cmocka_unit_test(incomplete_beta),
+        cmocka_unit_test(student_tails),         cmocka_unit_test(welch_test),
+        cmocka_unit_test(welch_without_spread),  cmocka_unit_test(holm_correction),
+        cmocka_unit_test(serial_fraction),       cmocka_unit_test(values_of_any_size),
+        cmocka_unit_test(equal_values_and_gaps), cmocka_unit_test(many_degrees),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,9 +124,10 @@ static void assert_near(double found, double expected) {
 static void speedup_of_valid_trials(void **state) {
     (void)state;
     dt_trials trials;
+    int unread;
     dt_scaling scaling;
     put_scaling();
-    assert_ok(dt_trials_gather(folder, &trials));
+    assert_ok(dt_trials_gather(folder, &trials, &unread));
     assert_ok(dt_scaling_make(&trials, &scaling));
     assert_int_equal(scaling.count, 4);
     assert_int_equal(scaling.states[DT_TRIAL_VALID], 4);
@@ -181,8 +182,9 @@ static void wrong_answers_do_not_count(void **state) {
     put_trial(11, 2, 0, twice);
     put_trial(12, 2, 0, NULL);
     dt_trials trials;
+    int unread;
     dt_scaling scaling;
-    assert_ok(dt_trials_gather(folder, &trials));
+    assert_ok(dt_trials_gather(folder, &trials, &unread));
     assert_int_equal(trials.count, 4 + CASES);
     for (int i = 0; i < CASES; i++) {
         const dt_trial *trial = &trials.list[4 + i];
@@ -205,10 +207,11 @@ static void wrong_answers_do_not_count(void **state) {
 static void no_reference(void **state) {
     (void)state;
     dt_trials trials;
+    int unread;
     const char *const paths[] = {folder};
     put_scaling();
     put_trial(0, 1, 1, NULL);
-    assert_ok(dt_trials_gather(folder, &trials));
+    assert_ok(dt_trials_gather(folder, &trials, &unread));
     for (int i = 0; i < trials.count; i++) {
         assert_int_equal(trials.list[i].state, DT_TRIAL_INVALID);
         assert_non_null(strstr(trials.list[i].why, "the reference run with batch 64 failed"));
@@ -427,6 +430,224 @@ static void stopped_runs(void **state) {
     free(table);
 }
 
+/* A run with these options, in JSON, and these figures. */
+static void put_run(const char *name, const char *options, const char *figures) {
+    char text[2 * TEXT];
+    snprintf(text, sizeof text,
+             "{\"event\":\"start\",\"ranks\":1,\"options\":{%s}}\n{\"event\":\"epoch\",\"step\":4,%s}\n"
+             "{\"event\":\"end\"}\n",
+             options, figures);
+    put(name, text);
+}
+
+static int count_of(const char *text, const char *part) {
+    int count = 0;
+    for (const char *at = text; (at = strstr(at, part)); at += strlen(part))
+        count++;
+    return count;
+}
+
+/* A stopped run that was resumed with other limits is one row; a broken-off run with another rate is its own.
+ */
+static void resumed_runs(void **state) {
+    (void)state;
+    put("s/metrics.jsonl", "{\"event\":\"start\",\"ranks\":1,\"options\":{\"lr\":0.1,\"max_time\":60}}\n"
+                           "{\"event\":\"end\",\"reason\":\"stopped\"}\n"
+                           "{\"event\":\"start\",\"ranks\":1,\"options\":{\"lr\":0.1,\"max_time\":0}}\n"
+                           "{\"event\":\"resume\",\"step\":3}\n{\"event\":\"epoch\",\"test_accuracy\":0.5}\n{"
+                           "\"event\":\"end\"}\n");
+    char *table = report("s", NULL);
+    assert_int_equal(count_of(table, "\n"), 2);
+    assert_has(table, "     1           0\n");
+    free(table);
+    put("s/b/metrics.jsonl", "{\"event\":\"start\",\"ranks\":1,\"options\":{\"lr\":0.2,\"max_time\":0}}\n");
+    table = report("s", NULL);
+    assert_int_equal(count_of(table, "\n"), 3);
+    assert_has(table, "0.2");
+    free(table);
+}
+
+/* Runs that differ at the end of long values, in a late digit, or in many options, are different runs. */
+static void options_are_compared_whole(void **state) {
+    (void)state;
+    char options[TEXT], name[64], longest[700];
+    memset(longest, 'x', sizeof longest);
+    longest[sizeof longest - 1] = '\0';
+    for (int i = 0; i < 2; i++) {
+        snprintf(options, sizeof options, "\"data\":\"%s%d\"", longest, i);
+        snprintf(name, sizeof name, "long/%d/metrics.jsonl", i);
+        put_run(name, options, "\"loss\":1");
+        snprintf(options, sizeof options, "\"lr\":%s", i ? "0.10000000000000002" : "0.1");
+        snprintf(name, sizeof name, "late/%d/metrics.jsonl", i);
+        put_run(name, options, "\"loss\":1");
+        int used = snprintf(options, sizeof options, "\"z\":%d", i == 0);
+        for (int option = 0; option < 30; option++)
+            used += snprintf(options + used, sizeof options - (size_t)used, ",\"o%d\":%d", option, i);
+        snprintf(name, sizeof name, "many/%d/metrics.jsonl", i);
+        put_run(name, options, "\"loss\":1");
+        snprintf(name, sizeof name, "new/%d/metrics.jsonl", i);
+        put_run(name, i ? "\"lr\":1,\"newer\":[1]" : "\"lr\":1.0", "\"loss\":1");
+    }
+    const char *const folders[] = {"long", "late", "many", "new"};
+    for (int i = 0; i < 4; i++) {
+        char *table = report(folders[i], NULL);
+        assert_int_equal(count_of(table, "\n"), 3);
+        assert_true(i < 3 || !strstr(table, "lr"));
+        free(table);
+    }
+}
+
+/* Three names of one record are one run, and a link back to the folder is no endless way. */
+static void links_count_once(void **state) {
+    (void)state;
+    char path[ROOM], target[ROOM];
+    put_run("s/a/metrics.jsonl", "\"seed\":1", "\"loss\":1");
+    put("s/b/none", "");
+    snprintf(target, sizeof target, "%s", place("s/a/metrics.jsonl"));
+    snprintf(path, sizeof path, "%s", place("s/b/metrics.jsonl"));
+    assert_int_equal(link(target, path), 0);
+    snprintf(path, sizeof path, "%s", place("s/c"));
+    assert_int_equal(symlink("a", path), 0);
+    snprintf(path, sizeof path, "%s", place("s/loop"));
+    assert_int_equal(symlink(".", path), 0);
+    char *table = report("s", NULL);
+    assert_has(table, "     1           0\n");
+    free(table);
+    put_scaling();
+    snprintf(path, sizeof path, "%s", place("runs/again"));
+    assert_int_equal(symlink("0003", path), 0);
+    dt_trials trials;
+    int unread;
+    assert_ok(dt_trials_gather(folder, &trials, &unread));
+    assert_int_equal(trials.count, 4);
+    assert_int_equal(unread, 0);
+    dt_trials_release(&trials);
+}
+
+/* What is printed of a folder of which a part cannot be read, and the failure behind it. */
+static void what_cannot_be_read_is_left_out(void **state) {
+    (void)state;
+    char *text = NULL, path[ROOM];
+    size_t size;
+    put_run("s/a/metrics.jsonl", "\"seed\":1", "\"loss\":1");
+    put("s/bad/metrics.jsonl", "{\"event\":\"start\",\"ranks\":1}\n{\"event\":\"epoch\",\"step\":-3}\n");
+    put("s/empty/metrics.jsonl", "");
+    put("s/fifo/none", "");
+    put("s/zero/none", "");
+    put("s/folder/metrics.jsonl/none", "");
+    assert_int_equal(mkfifo(place("s/fifo/metrics.jsonl"), 0666), 0);
+    assert_int_equal(symlink("/dev/zero", place("s/zero/metrics.jsonl")), 0);
+    FILE *stream = open_memstream(&text, &size);
+    assert_non_null(stream);
+    snprintf(path, sizeof path, "%s", place("s"));
+    assert_fails(dt_report_run((const char *const[]){path}, 1, stream), DT_FILE,
+                 "4 files or folders could not be read");
+    assert_int_equal(fclose(stream), 0);
+    assert_has(text, "     1           0\n");
+    free(text);
+    snprintf(path, sizeof path, "%s", place("s/fifo/metrics.jsonl"));
+    assert_fails(dt_report_run((const char *const[]){path}, 1, stderr), DT_FILE, "not a regular file");
+    assert_fails(dt_report_run((const char *const[]){"/dev/zero"}, 1, stderr), DT_FILE, "not a regular file");
+}
+
+/* The lines of a file of the folder; the caller frees. */
+static char *read_back(const char *name) {
+    char *text = calloc(1, 4 * TEXT);
+    FILE *file = fopen(place(name), "r");
+    assert_non_null(text);
+    assert_non_null(file);
+    size_t length = fread(text, 1, 4 * TEXT - 1, file);
+    text[length] = '\0';
+    fclose(file);
+    return text;
+}
+
+/* Fields are quoted, no record takes two lines, no text is a formula, and no terminal obeys a name. */
+static void names_are_only_names(void **state) {
+    (void)state;
+    put_run("s/a/metrics.jsonl", "\"data\":\"a,b \\\"c\\\"\\nd\",\"\\u001b[2J\":\"=1+2\"", "\"loss\":1");
+    put_run("s/b/metrics.jsonl", "\"data\":\"@x\",\"\\u001b[2J\":-1.5", "\"loss\":1");
+    char *table = report("s", NULL), *csv = read_back("s/sweep.csv");
+    assert_null(strchr(table, '\x1b'));
+    assert_int_equal(count_of(table, "\n"), 3);
+    assert_has(csv, "data,\\x1b[2J,N,");
+    assert_has(csv, "\n\"a,b \"\"c\"\"\\x0ad\",\"'=1+2\",1,");
+    assert_has(csv, "\n\"'@x\",-1.5,1,");
+    assert_int_equal(count_of(csv, "\n"), 3);
+    free(table);
+    free(csv);
+}
+
+/* A link stands where the table would be written: it and its target stay as they are. */
+static void links_are_not_written_through(void **state) {
+    (void)state;
+    put_run("s/metrics.jsonl", "\"seed\":1", "\"loss\":1");
+    put("precious", "mine");
+    assert_int_equal(symlink("../precious", place("s/sweep.csv")), 0);
+    free(report("s", NULL));
+    char *kept = read_back("precious");
+    assert_string_equal(kept, "mine");
+    free(kept);
+    assert_int_equal(unlink(place("s/sweep.csv")), 0);
+    put("s/sweep.csv", "old");
+    free(report("s", NULL));
+    char *csv = read_back("s/sweep.csv");
+    assert_has(csv, "training loss");
+    free(csv);
+}
+
+/* Losses of 1e200 have a variance that no double holds. */
+static void huge_values(void **state) {
+    (void)state;
+    char name[64], options[64], figures[128];
+    for (int i = 0; i < 6; i++) {
+        snprintf(name, sizeof name, "%s/%d/metrics.jsonl", i < 3 ? "a" : "b", i);
+        snprintf(options, sizeof options, "\"seed\":%d", i);
+        snprintf(figures, sizeof figures, "\"loss\":%de200,\"test_accuracy\":1.7e308,\"images_per_s\":1e-300",
+                 i + 1);
+        put_run(name, options, figures);
+    }
+    char *text = report("a", "b");
+    assert_null(strstr(text, " nan"));
+    assert_null(strstr(text, " inf"));
+    assert_has(text, "3.0000e+200");
+    assert_has(text, "higher\n"); /* p is 0.0213, the one row with a spread */
+    free(text);
+}
+
+/* Lines that are JSON to some readers alone, or none at all. */
+static void odd_lines(void **state) {
+    (void)state;
+    static const char *const lines[][2] = {
+        {"\"step\":4,\"step\":5", "duplicate"},         {"\"loss\":1e400", "overflow"},
+        {"\"step\":-1", "not a whole number from 0"},   {"\"step\":1e3", "not a whole number from 0"},
+        {"\"loss\":\"\xff\"", "unable to decode byte"}, {"\"step\":99999999999999999999", "too big"},
+        {"\"loss\":NaN", "not a JSON object"},
+    };
+    dt_records records = {0};
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++) {
+        char text[TEXT];
+        snprintf(text, sizeof text,
+                 "{\"event\":\"start\",\"ranks\":1}\n{\"event\":\"epoch\",%s}\n{\"event\":\"end\"}\n",
+                 lines[i][0]);
+        put("odd.jsonl", text);
+        assert_fails(dt_records_read(place("odd.jsonl"), &records), DT_FILE, lines[i][1]);
+        assert_int_equal(records.count, 0);
+    }
+    put("many.jsonl", "{\"event\":\"start\",\"ranks\":4294967297}\n{\"event\":\"end\"}\n");
+    assert_fails(dt_records_read(place("many.jsonl"), &records), DT_FILE, "4294967297 ranks");
+    /* Zeros that a file system leaves behind a crash. */
+    put("zeros.jsonl", "{\"event\":\"start\",\"ranks\":1}\n{\"event\":\"end\"}\n");
+    assert_int_equal(truncate(place("zeros.jsonl"), 5000), 0);
+    assert_ok(dt_records_read(place("zeros.jsonl"), &records));
+    assert_int_equal(records.count, 1);
+    assert_int_equal(truncate(place("zeros.jsonl"), 20 << 20), 0);
+    assert_fails(dt_records_read(place("zeros.jsonl"), &records), DT_FILE, "line 3: longer than 16 MB");
+    assert_int_equal(truncate(place("zeros.jsonl"), (off_t)17 << 30), 0);
+    assert_fails(dt_records_read(place("zeros.jsonl"), &records), DT_FILE, "at most 16 GB");
+    dt_records_release(&records);
+}
+
 /* What auto chose stands beside it. */
 static void chosen_strategy(void **state) {
     (void)state;
@@ -439,7 +660,10 @@ static void chosen_strategy(void **state) {
                         .images_per_s = 1}};
     dt_trials trials = {.setup = json_object(), .list = list, .count = 1}, again = {0};
     json_object_set_new(trials.setup, "event", json_string("setup"));
-    assert_ok(dt_trials_write(&trials, place("auto.jsonl")));
+    FILE *file = fopen(place("auto.jsonl"), "w");
+    assert_non_null(file);
+    assert_ok(dt_trials_write(&trials, file));
+    assert_int_equal(fclose(file), 0);
     assert_ok(dt_trials_read(place("auto.jsonl"), &again));
     assert_string_equal(again.list[0].chosen, "hybrid");
     json_decref(trials.setup);
@@ -484,8 +708,10 @@ static void damaged_files(void **state) {
 static void damaged_trials(void **state) {
     (void)state;
     static const char *const changes[][3] = {
-        {"\"ranks\":2", "\"ranks\":0", "0 ranks"},
-        {"\"batch\":64", "\"batch\":-8", "batch -8"},
+        {"\"ranks\":2", "\"ranks\":0", "ranks is not a whole number from 1"},
+        {"\"batch\":64", "\"batch\":-8", "batch is not a whole number from 1"},
+        {"\"threads\":1", "\"threads\":4294967297", "threads is not a whole number"},
+        {"\"strategy\":\"", "\"strategy\":\"a-name-of-more-than-31-letters-a-", "has 42 bytes"},
         {"\"ranks\":2", "\"ranks\":\"2\"", "not a run of a scaling.jsonl"},
         {"VALID", "GREAT", "state GREAT is none of"},
         {"[\"strong\"]", "[17,null]", NULL},
@@ -516,10 +742,14 @@ static void damaged_trials(void **state) {
     put_scaling();
     put("runs/0003/asked.json", "{\"ranks\":2,\"threads\":1}");
     dt_trials trials;
-    assert_fails(dt_trials_gather(folder, &trials), DT_FILE, "0003/asked.json: batch is missing");
+    int unread;
+    assert_ok(dt_trials_gather(folder, &trials, &unread));
+    assert_int_equal(unread, 1);
+    assert_int_equal(trials.count, 3);
+    dt_trials_release(&trials);
     put_scaling();
     put("setup.json", "{\"warmup\":-1}");
-    assert_fails(dt_trials_gather(folder, &trials), DT_FILE, "warmup is -1");
+    assert_fails(dt_trials_gather(folder, &trials, &unread), DT_FILE, "warmup is -1");
 }
 
 static void paths_that_do_not_fit(void **state) {
@@ -551,6 +781,14 @@ int main(void) {
         TEST(comparison_of_two_runs),
         TEST(unfinished_runs),
         TEST(stopped_runs),
+        TEST(resumed_runs),
+        TEST(options_are_compared_whole),
+        TEST(links_count_once),
+        TEST(what_cannot_be_read_is_left_out),
+        TEST(names_are_only_names),
+        TEST(links_are_not_written_through),
+        TEST(huge_values),
+        TEST(odd_lines),
         TEST(chosen_strategy),
         TEST(damaged_files),
         TEST(damaged_trials),
