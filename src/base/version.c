@@ -14,16 +14,8 @@
 #define ASSERTIONS ", assertions"
 #endif
 
-const char *dt_version_number(void) {
-    return DT_VERSION;
-}
-
-const char *dt_version_commit(void) {
-    return DT_COMMIT;
-}
-
 const char *dt_version_text(void) {
-    return "dtrain " DT_VERSION " (" DT_COMMIT ")";
+    return DT_VERSION_TEXT;
 }
 
 const char *dt_version_compiler(void) {
