@@ -7,3 +7,22 @@
 uint64_t dt_hash(uint64_t seed, const void *data, size_t bytes) {
     return XXH3_64bits_withSeed(data, bytes, seed);
 }
+
+dt_hasher *dt_hasher_create(void) {
+    XXH3_state_t *state = XXH3_createState();
+    if (state && XXH3_64bits_reset(state) != XXH_OK) {
+        XXH3_freeState(state);
+        return NULL;
+    }
+    return (dt_hasher *)state;
+}
+
+void dt_hasher_add(dt_hasher *hasher, const void *data, size_t bytes) {
+    (void)XXH3_64bits_update((XXH3_state_t *)hasher, data, bytes);
+}
+
+uint64_t dt_hasher_end(dt_hasher *hasher) {
+    uint64_t hash = XXH3_64bits_digest((XXH3_state_t *)hasher);
+    XXH3_freeState((XXH3_state_t *)hasher);
+    return hash;
+}

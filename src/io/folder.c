@@ -190,7 +190,7 @@ static int copy_file(const char *from, const char *to) {
     int in = open(from, O_RDONLY | O_CLOEXEC);
     if (in < 0)
         return errno;
-    int out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    int out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     int error = out < 0 ? errno : copy_bytes(in, out);
     if (out >= 0 && close(out) != 0 && error == 0)
         error = errno;

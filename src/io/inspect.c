@@ -6,8 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/hash.h"
 #include "io/header.h"
 #include "io/tensors.h"
+#include "io/values.h"
 
 /* A walk under way. */
 typedef struct walk {
@@ -27,54 +29,71 @@ static const char *name_of_place(const walk *held, const char *place) {
     return "";
 }
 
-/* Two passes: the mean first, so that the squares do not cancel. */
-static void describe_values(const double *values, dt_inspected_tensor *tensor) {
-    double sum = 0.0, squares = 0.0;
-    int64_t finite = 0;
-    for (int64_t i = 0; i < tensor->count; i++) {
-        if (!isfinite(values[i]))
-            continue;
-        tensor->min = finite == 0 || values[i] < tensor->min ? values[i] : tensor->min;
-        tensor->max = finite == 0 || values[i] > tensor->max ? values[i] : tensor->max;
-        sum += values[i];
-        finite++;
-    }
-    tensor->not_finite = tensor->count - finite;
-    if (finite == 0)
-        return;
-    tensor->mean = sum / (double)finite;
-    for (int64_t i = 0; i < tensor->count; i++)
-        if (isfinite(values[i]))
-            squares += (values[i] - tensor->mean) * (values[i] - tensor->mean);
-    tensor->sd = sqrt(squares / (double)finite);
+/* Values on their way in. */
+typedef struct measuring {
+    hid_t type; /* as they are stored */
+    dt_hasher *hasher;
+    dt_inspected_tensor *tensor;
+    int64_t finite;
+    double sum, squares;
+} measuring;
+
+static dt_status make_doubles(const measuring *made, void *values, size_t count) {
+    if (H5Tconvert(made->type, H5T_NATIVE_DOUBLE, count, values, NULL, H5P_DEFAULT) < 0)
+        return dt_library_failure(made->tensor->place, "its values cannot be converted");
+    return dt_ok();
 }
 
-static dt_checksum_state judge(const walk *held, const char *place, const void *values, size_t bytes) {
+/* A checksum is one of the values as they are stored; the statistics want doubles. */
+static dt_status add_values(void *context, void *data, size_t count) {
+    measuring *made = context;
+    dt_inspected_tensor *tensor = made->tensor;
+    const double *values = data;
+    dt_hasher_add(made->hasher, data, count * H5Tget_size(made->type));
+    DT_TRY(make_doubles(made, data, count));
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(values[i]))
+            continue;
+        tensor->min = made->finite == 0 || values[i] < tensor->min ? values[i] : tensor->min;
+        tensor->max = made->finite == 0 || values[i] > tensor->max ? values[i] : tensor->max;
+        made->sum += values[i];
+        made->finite++;
+    }
+    return dt_ok();
+}
+
+static dt_status add_squares(void *context, void *data, size_t count) {
+    measuring *made = context;
+    const double *values = data;
+    DT_TRY(make_doubles(made, data, count));
+    for (size_t i = 0; i < count; i++)
+        if (isfinite(values[i]))
+            made->squares += (values[i] - made->tensor->mean) * (values[i] - made->tensor->mean);
+    return dt_ok();
+}
+
+static dt_checksum_state judge(const walk *held, const char *place, uint64_t hash) {
     bool known;
-    dt_status status = dt_checksum_check(&held->checksums, place, place, values, bytes, &known);
+    dt_status status = dt_checksum_compare(&held->checksums, place, place, hash, &known);
     return dt_failed(&status) ? DT_CHECKSUM_FAILS : known ? DT_CHECKSUM_HOLDS : DT_CHECKSUM_NONE;
 }
 
 /* The largest dataset that is looked into; a damaged file may name any size. */
 static const int64_t count_limit = INT64_C(1) << 33;
 
-/* A checksum is one of the values as they are stored; the statistics want doubles. */
+/* Two passes: the mean first, so that the squares do not cancel. */
 static dt_status read_values(walk *held, hid_t dataset, hid_t type, dt_inspected_tensor *tensor) {
-    size_t size = H5Tget_size(type), count = (size_t)tensor->count;
-    void *values = calloc(count ? count : 1, size > sizeof(double) ? size : sizeof(double));
-    if (!values)
+    measuring made = {.type = type, .hasher = dt_hasher_create(), .tensor = tensor};
+    if (!made.hasher)
         return dt_fail(DT_MEMORY, "%s: no memory for %s", held->file->path, tensor->place);
-    dt_status status = dt_ok();
-    if (H5Dread(dataset, type, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) < 0) {
-        status = dt_library_failure(held->file->path, tensor->place);
-    } else {
-        tensor->checksum = judge(held, tensor->place, values, size * count);
-        if (H5Tconvert(type, H5T_NATIVE_DOUBLE, count, values, NULL, H5P_DEFAULT) < 0)
-            status = dt_library_failure(held->file->path, tensor->place);
-        else
-            describe_values(values, tensor);
-    }
-    free(values);
+    dt_status status = dt_values_read(held->file, tensor->place, dataset, type, add_values, &made);
+    tensor->checksum = judge(held, tensor->place, dt_hasher_end(made.hasher));
+    tensor->not_finite = tensor->count - made.finite;
+    if (dt_failed(&status) || made.finite == 0)
+        return status;
+    tensor->mean = made.sum / (double)made.finite;
+    status = dt_values_read(held->file, tensor->place, dataset, type, add_squares, &made);
+    tensor->sd = sqrt(made.squares / (double)made.finite);
     return status;
 }
 

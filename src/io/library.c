@@ -5,13 +5,27 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "io/rehearsal.h"
+#include "io/screening.h"
 #include "io/seal.h"
 
+/* What makes the library load the code of others. Some of it is obeyed at the first call of all, and no
+ * thread may change the environment while another one reads it: hence before main. */
+__attribute__((constructor)) static void ignore_environment(void) {
+    static const char *const names[] = {"HDF5_PLUGIN_PATH", "HDF5_PLUGIN_PRELOAD", "HDF5_DRIVER",
+                                        "HDF5_DRIVER_CONFIG", "HDF5_VOL_CONNECTOR"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        (void)unsetenv(names[i]);
+}
+
 dt_library_voice dt_library_silence(void) {
+    (void)H5PLset_loading_state(0);
+
     dt_library_voice voice = {0};
     if (H5Eget_auto2(H5E_DEFAULT, &voice.print, &voice.context) < 0)
         voice = (dt_library_voice){0};
@@ -83,17 +97,42 @@ static herr_t leave_locks_out(hid_t access) {
 #endif
 }
 
-dt_status dt_library_open(const char *path, dt_library_file *file) {
-    *file = (dt_library_file){.path = path, .handle = H5I_INVALID_HID};
-    DT_TRY(check_readable(path, &file->sealed));
-    if (H5Fis_hdf5(path) == 0)
-        return dt_fail(DT_FILE, "%s: is not an HDF5 file", path);
+static dt_status open_file(const char *path, dt_library_file *file) {
     hid_t access = H5Pcreate(H5P_FILE_ACCESS);
     if (access >= 0 && leave_locks_out(access) >= 0)
         file->handle = H5Fopen(path, H5F_ACC_RDONLY, access);
     dt_status status = file->handle < 0 ? dt_library_failure(path, "cannot be opened") : dt_ok();
     dt_library_close(access, H5Pclose, path, &status);
     return status;
+}
+
+static dt_status open_and_screen(const char *path, dt_library_file *file, bool values) {
+    DT_TRY(open_file(path, file));
+    dt_status status = dt_screening_check(file, values);
+    if (dt_failed(&status)) {
+        (void)H5Fclose(file->handle);
+        file->handle = H5I_INVALID_HID;
+    }
+    return status;
+}
+
+/* All that a reader of this folder could ask of the file. */
+static dt_status rehearse(const char *path) {
+    dt_library_file file = {.path = path, .handle = H5I_INVALID_HID};
+    dt_status status = open_and_screen(path, &file, true);
+    dt_library_close(file.handle, H5Fclose, path, &status);
+    return status;
+}
+
+dt_status dt_library_open(const char *path, dt_library_file *file) {
+    *file = (dt_library_file){.path = path, .handle = H5I_INVALID_HID};
+    DT_TRY(check_readable(path, &file->sealed));
+    if (H5Fis_hdf5(path) == 0)
+        return dt_fail(DT_FILE, "%s: is not an HDF5 file", path);
+    if (file->sealed)
+        return open_and_screen(path, file, false);
+    DT_TRY(dt_rehearsal_run(path, rehearse));
+    return open_file(path, file);
 }
 
 /* HDF5 1.12 gave visitors another type. Names that end in a number mean the same whichever of its interfaces

@@ -15,7 +15,8 @@ typedef struct dt_library_voice {
     void *context;
 } dt_library_voice;
 
-/* Silences the library; give the result to dt_library_restore when done. */
+/* Silences the library, and keeps it from loading plugins; give the result to dt_library_restore when done.
+ */
 dt_library_voice dt_library_silence(void);
 void dt_library_restore(dt_library_voice voice);
 
@@ -34,8 +35,9 @@ typedef struct dt_library_file {
     bool sealed; /* it has a seal, which holds (seal.h) */
 } dt_library_file;
 
-/* Opens a file to read; a seal is checked first. Errors: DT_FILE: not there, a folder, not readable, not
- * HDF5, cut short, damaged. */
+/* Opens a file to read; a seal is checked first. A file without a seal is read from end to end in a child
+ * process before this one opens it (rehearsal.h). Errors: DT_FILE: not there, a folder, not readable, not
+ * HDF5, cut short, damaged, made of what a file of weights may not be made of (screening.h); DT_MEMORY. */
 dt_status dt_library_open(const char *path, dt_library_file *file);
 
 /* Called with the path of a dataset, from the root. */

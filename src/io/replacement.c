@@ -191,7 +191,7 @@ static dt_status compare_pieces(const replacement *held, int handle, char *buffe
 /* A flushed page may be dropped, and what is read then comes from the disk. Advice: a file system without a
  * page cache, or in memory, has nothing to drop. */
 static dt_status check_file(const replacement *held) {
-    int handle = open(held->temporary, O_RDONLY | O_CLOEXEC);
+    int handle = open(held->temporary, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (handle < 0)
         return differs(held, 0, strerror(errno));
     (void)posix_fadvise(handle, 0, 0, POSIX_FADV_DONTNEED);
@@ -227,7 +227,10 @@ static dt_status fill_file(const replacement *held) {
 }
 
 static dt_status make_file(replacement *held) {
-    held->handle = open(held->temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    /* A name left behind by a process of the same number goes; what appears in its place is not written to.
+     */
+    (void)unlink(held->temporary);
+    held->handle = open(held->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
     if (held->handle < 0)
         return cannot_write(held->path, errno);
     dt_status status = fill_file(held);

@@ -61,16 +61,22 @@ dt_status dt_tensors_add_text(dt_image *image, const dt_group *checksums, const 
     return status;
 }
 
-dt_status dt_checksum_check(const dt_group *checksums, const char *place, const char *what,
-                            const void *values, size_t bytes, bool *known) {
-    uint64_t hash;
+dt_status dt_checksum_compare(const dt_group *checksums, const char *place, const char *what, uint64_t hash,
+                              bool *known) {
+    uint64_t expected;
     *known = checksums->handle >= 0 && dt_attribute_exists(checksums, place);
     if (!*known)
         return dt_ok();
-    DT_TRY(dt_attribute_read(checksums, place, H5T_INTEGER, H5T_NATIVE_UINT64, &hash));
-    if (hash != dt_hash(0, values, bytes))
+    DT_TRY(dt_attribute_read(checksums, place, H5T_INTEGER, H5T_NATIVE_UINT64, &expected));
+    if (hash != expected)
         return dt_fail(DT_FILE, "%s: %s fails its checksum: the file is damaged", checksums->path, what);
     return dt_ok();
+}
+
+static dt_status check_checksum(const dt_group *checksums, const char *place, const char *what,
+                                const void *values, size_t bytes) {
+    bool known;
+    return dt_checksum_compare(checksums, place, what, dt_hash(0, values, bytes), &known);
 }
 
 void dt_shape_describe(int rank, const hsize_t *dims, char text[DT_SHAPE_BYTES]) {
@@ -137,10 +143,8 @@ static dt_status read_entry(const dt_library_file *file, const dt_group *checksu
     if (dt_failed(&status))
         return status;
     char what[WHAT_BYTES];
-    bool known;
     describe(entry, what);
-    return dt_checksum_check(checksums, entry->place, what, entry->values,
-                             entry->tensor->count * sizeof(float), &known);
+    return check_checksum(checksums, entry->place, what, entry->values, entry->tensor->count * sizeof(float));
 }
 
 dt_status dt_tensors_read_all(const dt_library_file *file, const dt_catalogue *catalogue) {
@@ -177,9 +181,8 @@ static dt_status read_string(const dt_library_file *file, const char *place, hid
 static dt_status check_values(const dt_library_file *file, const char *place, const void *values,
                               size_t bytes) {
     dt_group checksums;
-    bool known;
     DT_TRY(dt_checksums_open(file, &checksums));
-    dt_status status = dt_checksum_check(&checksums, place, place, values, bytes, &known);
+    dt_status status = check_checksum(&checksums, place, place, values, bytes);
     dt_library_close(checksums.handle, H5Gclose, file->path, &status);
     return status;
 }

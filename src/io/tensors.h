@@ -37,10 +37,10 @@ dt_status dt_tensors_read_number(const dt_library_file *file, const char *place,
 /* Reads a text; the caller frees it. Errors: DT_FILE, DT_MEMORY. */
 dt_status dt_tensors_read_text(const dt_library_file *file, const char *place, char **text);
 
-/* Compares values that were read with the file's checksum of that place, if it has one; *known tells whether.
- * `what` is how a message calls them. Errors: DT_FILE. */
-dt_status dt_checksum_check(const dt_group *checksums, const char *place, const char *what,
-                            const void *values, size_t bytes, bool *known);
+/* Compares the hash of values that were read with the file's checksum of that place, if it has one; *known
+ * tells whether. `what` is how a message calls them. Errors: DT_FILE. */
+dt_status dt_checksum_compare(const dt_group *checksums, const char *place, const char *what, uint64_t hash,
+                              bool *known);
 
 /* "(11, 11, 1, 64)". */
 void dt_shape_describe(int rank, const hsize_t *dims, char text[DT_SHAPE_BYTES]);

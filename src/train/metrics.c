@@ -3,6 +3,7 @@
 #include "train/metrics.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -53,11 +54,30 @@ static bool ends_within_line(FILE *file) {
     return fseek(file, 0, SEEK_END) == 0 && within;
 }
 
+/* Not through a link, which somebody else may have planted, and nothing but a regular file: a pipe would be
+ * waited for. */
+static dt_status open_stream(dt_metrics *metrics) {
+    int handle = open(metrics->path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
+    struct stat found;
+    if (handle >= 0 && fstat(handle, &found) == 0 && !S_ISREG(found.st_mode)) {
+        (void)close(handle);
+        return dt_fail(DT_FILE, "%s: is not a regular file: remove it, or choose another --out",
+                       metrics->path);
+    }
+    metrics->file = handle < 0 ? NULL : fdopen(handle, "a+");
+    if (metrics->file)
+        return dt_ok();
+    int error = errno;
+    if (handle >= 0)
+        (void)close(handle);
+    if (error == ELOOP)
+        return dt_fail(DT_FILE, "%s: is a symbolic link: remove it, or choose another --out", metrics->path);
+    return dt_fail(DT_FILE, "%s: cannot open this file for writing: %s", metrics->path, strerror(error));
+}
+
 static dt_status open_file(dt_metrics *metrics) {
     DT_TRY(dt_metrics_make_folder(metrics->folder));
-    metrics->file = fopen(metrics->path, "a+");
-    if (!metrics->file)
-        return dt_fail(DT_FILE, "%s: cannot open this file for writing: %s", metrics->path, strerror(errno));
+    DT_TRY(open_stream(metrics));
     if (ends_within_line(metrics->file))
         fputc('\n', metrics->file);
     return dt_ok();

@@ -86,4 +86,19 @@ head -c 5000 "$file" >"$folder/cut.h5"
 expect 4 "$folder/cut.h5: cannot be opened: truncated file" "$dtrain" inspect "$folder/cut.h5"
 printf '\377' | dd of="$folder/damaged.h5" bs=1 seek=2000 conv=notrunc 2>/dev/null
 expect 4 "the checksum of its internal tables does not hold" "$dtrain" inspect "$folder/damaged.h5"
+
+# 5. No code of others: what makes the HDF5 library load some is not obeyed. Records are not written through a link or into
+#    a pipe, which would be waited for.
+expect 0 "kind          checkpoint, " env HDF5_PLUGIN_PATH="$folder" HDF5_DRIVER=foreign HDF5_VOL_CONNECTOR=foreign "$dtrain" inspect "$file"
+mkdir "$folder/run"
+ln -s ../before "$folder/run/metrics.jsonl"
+run=("$dtrain" --data synthetic:60 --validation 0 --batch 16 --width 0.05 --max-steps 1 --out "$folder/run")
+expect 4 "$folder/run/metrics.jsonl: is a symbolic link" "${run[@]}"
+rm "$folder/run/metrics.jsonl"
+mkfifo "$folder/run/metrics.jsonl"
+expect 4 "$folder/run/metrics.jsonl: is not a regular file" timeout 60 "${run[@]}"
+
+cmp "$folder/before" "$folder/model.h5" || fail "a record was written through a link"
+mkfifo "$folder/pipe.weights.h5"
+expect 4 "pipe.weights.h5: is not a regular file" timeout 60 "$dtrain" eval "$folder/pipe.weights.h5" --data synthetic:60
 echo "all files were told, made and refused as they should be"
