@@ -16,9 +16,10 @@
 typedef struct dt_comm dt_comm;
 
 /* Starts MPI (once a process). Collective. Errors, DT_MACHINE: MPI before version 3, initialisation failed,
- * or this is one of several singletons that srun started without PMIx (SLURM_STEP_NUM_TASKS or SLURM_NTASKS
- * above 1 in a job step with SLURM_PROCID set, MPI sees one rank, no PMIx and no mpirun variable is there):
- * the message says `srun --mpi=pmix` or mpirun. A real `mpirun -np 1` in a job of several tasks is fine.
+ * or this is one of several singletons: a launcher started them together, and MPI sees one rank. Such
+ * launchers are srun without the dialect of the MPI library, and those of another MPI (launch.h); the message
+ * names the right one, and is empty on all but the launcher's first rank. A real `mpirun -np 1` in a job of
+ * several tasks is fine.
  * DTRAIN_NODE_RANKS=N, for tests, makes every N neighbouring ranks of a machine a node of their own. */
 dt_status dt_comm_create(dt_comm **comm);
 

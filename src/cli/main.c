@@ -24,7 +24,10 @@ static void guard_standard_streams(void) {
             return;
 }
 
+/* An empty text: another process has the words. */
 static int report(const dt_status *status) {
+    if (!*status->text)
+        return (int)status->code;
     if (status->code == DT_STOPPED)
         dt_log_note("%s", status->text);
     else if (dt_failed(status))

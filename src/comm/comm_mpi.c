@@ -165,6 +165,22 @@ static const char *variable(const char *name) {
     return getenv(name);
 }
 
+#if defined(OPEN_MPI)
+static const dt_launch_family family = DT_LAUNCH_OPEN_MPI;
+#elif defined(MPICH_VERSION) || defined(I_MPI_VERSION)
+static const dt_launch_family family = DT_LAUNCH_HYDRA;
+#else
+static const dt_launch_family family = DT_LAUNCH_OTHER;
+#endif
+
+/* All processes of the launcher are refused alike: the first of them has the words. */
+static dt_status check_launch(const dt_launch *launch, int mpi_size) {
+    dt_status status = dt_launch_check(launch, mpi_size);
+    if (launch->rank != 0)
+        status.text[0] = '\0';
+    return status;
+}
+
 #ifdef OPEN_MPI
 /* How Open MPI uses TCP, where the user has not said it. Messages up to the first limit are given to the
  * kernel at once, which sends and receives them while the ranks compute; longer ones wait for both sides to
@@ -182,12 +198,14 @@ static dt_status prepare_tcp(void) {
 }
 #endif
 
-static dt_status start_mpi(void) {
+static dt_status start_mpi(const dt_launch *launch) {
     DT_TRY(check_version());
 #ifdef OPEN_MPI
     DT_TRY(prepare_tcp());
     /* Open MPI ends the process inside its initialisation in this case, with a message that helps nobody. */
-    DT_TRY(dt_launch_check(variable, 0));
+    DT_TRY(check_launch(launch, 0));
+#else
+    (void)launch;
 #endif
     int provided;
     int result = MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided);
@@ -209,7 +227,8 @@ dt_status dt_comm_create(dt_comm **comm) {
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for a communicator");
     created->root = created;
-    dt_status status = start_mpi();
+    const dt_launch launch = dt_launch_read(variable, family);
+    dt_status status = start_mpi(&launch);
     if (dt_failed(&status)) {
         free(created);
         return status;
@@ -219,7 +238,7 @@ dt_status dt_comm_create(dt_comm **comm) {
     CHECK(created, MPI_Get_processor_name(created->host, &length));
     CHECK(created, MPI_Comm_rank(MPI_COMM_WORLD, &created->rank));
     CHECK(created, MPI_Comm_size(MPI_COMM_WORLD, &created->size));
-    status = dt_launch_check(variable, created->size);
+    status = check_launch(&launch, created->size);
     if (dt_failed(&status)) {
         MPI_Finalize();
         free(created);

@@ -4,6 +4,21 @@
 
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
+
+/* Launchers that tell how many ranks they started; those with a family of their own in its order. */
+static const struct {
+    dt_launch_family family;
+    const char *launcher, *size;
+} launchers[] = {
+    {DT_LAUNCH_OPEN_MPI, "mpirun of Open MPI", "OMPI_COMM_WORLD_SIZE"},
+    {DT_LAUNCH_HYDRA, "mpiexec of MPICH or Intel MPI", "PMI_SIZE"},
+    {DT_LAUNCH_OTHER, "mpiexec of MPICH or Intel MPI", "MPI_LOCALNRANKS"},
+    {DT_LAUNCH_OTHER, "mpirun of MVAPICH", "MV2_COMM_WORLD_SIZE"},
+};
+
+static const char *const family_names[] = {
+    [DT_LAUNCH_OPEN_MPI] = "Open MPI", [DT_LAUNCH_HYDRA] = "MPICH", [DT_LAUNCH_OTHER] = "another MPI"};
 
 /* The variable's number, or `missing` when it is not set or is no number from 0 up. */
 static int read_number(dt_launch_variable variable, const char *name, int missing) {
@@ -28,17 +43,6 @@ int dt_launch_rank(dt_launch_variable variable) {
     return 0;
 }
 
-/* Whether a launcher that tells MPI the number of ranks has left a trace. */
-static bool has_mpi_launcher(dt_launch_variable variable, int mpi_size) {
-    static const char *const names[] = {"PMIX_RANK", "PMIX_NAMESPACE", "OMPI_COMM_WORLD_SIZE",
-                                        "OMPI_MCA_orte_ess_num_procs", "MPI_LOCALNRANKS"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (variable(names[i]))
-            return true;
-    /* srun --mpi=pmi2 sets PMI_RANK: MPI may understand it, and has not done so when it sees one rank. */
-    return mpi_size == 0 && variable("PMI_RANK");
-}
-
 /* Tasks of the Slurm job step that this process is a task of, 0 outside of steps. A batch script has
  * SLURM_PROCID without a step, and a shell in an allocation is a step of one task in a job of many. */
 static int step_tasks(dt_launch_variable variable) {
@@ -47,13 +51,82 @@ static int step_tasks(dt_launch_variable variable) {
     return read_number(variable, "SLURM_STEP_NUM_TASKS", read_number(variable, "SLURM_NTASKS", 0));
 }
 
-dt_status dt_launch_check(dt_launch_variable variable, int mpi_size) {
-    int tasks = step_tasks(variable);
-    if (mpi_size > 1 || tasks <= 1 || has_mpi_launcher(variable, mpi_size))
-        return dt_ok();
+dt_launch dt_launch_read(dt_launch_variable variable, dt_launch_family family) {
+    const char *server = variable("PMIX_NAMESPACE");
+    dt_launch launch = {.family = family,
+                        .rank = dt_launch_rank(variable),
+                        .pmix = server || variable("PMIX_RANK"),
+                        .slurm_pmix = server && strncmp(server, "slurm.", 6) == 0,
+                        .pmi_rank = variable("PMI_RANK") != NULL,
+                        .step_tasks = step_tasks(variable)};
+    for (size_t i = 0; i < sizeof launchers / sizeof *launchers; i++) {
+        int size = read_number(variable, launchers[i].size, 0);
+        if (launchers[i].family == family && family != DT_LAUNCH_OTHER) {
+            launch.own_size = size;
+        } else if (size > launch.foreign.size) {
+            launch.foreign.launcher = launchers[i].launcher;
+            launch.foreign.name = launchers[i].size;
+            launch.foreign.size = size;
+        }
+    }
+    return launch;
+}
+
+static dt_status refuse_own(const dt_launch *launch) {
     return dt_fail(
         DT_MACHINE,
-        "srun started %d tasks without PMIx, so that each of them would be a run of its own with one "
-        "rank: start with `srun --mpi=pmix -n %d dtrain` or, inside the allocation, `mpirun dtrain`",
-        tasks, tasks);
+        "%s started %d processes, but each of them sees one rank: the launcher and the MPI library "
+        "of this program are of different versions, or the launcher's connection was lost on the "
+        "way. Start with the launcher that was installed with the library",
+        launchers[launch->family].launcher, launch->own_size);
+}
+
+static dt_status refuse_foreign(const dt_launch *launch) {
+    const char *name = family_names[launch->family];
+    return dt_fail(DT_MACHINE,
+                   "%s (%s) started %d processes, but this program was built with %s, so that each of them "
+                   "would be a run of its own with one rank: start with the mpirun of %s. For separate runs "
+                   "unset %s",
+                   launch->foreign.launcher, launch->foreign.name, launch->foreign.size, name, name,
+                   launch->foreign.name);
+}
+
+static dt_status refuse_step(const dt_launch *launch) {
+    bool hydra = launch->family == DT_LAUNCH_HYDRA;
+    const char *lack = launch->slurm_pmix ? "through a PMIx that its MPI does not understand"
+                       : hydra            ? "without PMI-2"
+                                          : "without PMIx";
+    return dt_fail(DT_MACHINE,
+                   "srun started %d tasks %s, so that each of them would be a run of its own with one "
+                   "rank: start with `srun --mpi=%s -n %d dtrain` or, inside the allocation, `mpirun dtrain`",
+                   launch->step_tasks, lack, hydra ? "pmi2" : "pmix", launch->step_tasks);
+}
+
+/* Before MPI has been asked, each launcher that it may understand is given the chance. */
+static bool may_be_joined(const dt_launch *launch) {
+    return launch->own_size > 0 || launch->foreign.size > 0 || launch->pmix || launch->pmi_rank;
+}
+
+/* MPI sees one rank, and its own launcher says nothing of the number. */
+static dt_status check_singleton(const dt_launch *launch) {
+    bool in_step = launch->step_tasks > 1;
+    /* A PMIx server that is not Slurm's was started inside the step, and MPI has asked it. */
+    if (launch->family == DT_LAUNCH_OPEN_MPI && launch->pmix && !launch->slurm_pmix)
+        return dt_ok();
+    if (launch->foreign.size == 1)
+        return dt_ok();
+    /* srun sets PMI_SIZE too. */
+    if (launch->foreign.size > 1 && launch->foreign.size != launch->step_tasks)
+        return refuse_foreign(launch);
+    return in_step ? refuse_step(launch) : dt_ok();
+}
+
+dt_status dt_launch_check(const dt_launch *launch, int mpi_size) {
+    if (mpi_size > 1)
+        return dt_ok();
+    if (mpi_size == 0)
+        return launch->step_tasks > 1 && !may_be_joined(launch) ? refuse_step(launch) : dt_ok();
+    if (launch->own_size > 1)
+        return refuse_own(launch);
+    return launch->own_size == 1 ? dt_ok() : check_singleton(launch);
 }

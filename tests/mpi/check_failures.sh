@@ -32,7 +32,17 @@ expect 0 'went on' "$mpirun" -np 2 --bind-to none "$program" none
 expect 7 'dtrain: error: rank 1 on [^ ]+: MPI_Isend\(.*\): MPI_ERR_RANK' "$mpirun" -np 2 --bind-to none "$program" astray
 expect 6 '' "$mpirun" -np 3 --bind-to none "$program" abort
 expect 1 'process rank 2' "$mpirun" -np 3 --bind-to none "$program" early
-expect 7 'launcher rank 1, code 7: srun started 3 tasks without PMIx.*srun --mpi=pmix -n 3 dtrain' "$program" singletons
+expect 7 'launcher rank 0, code 7: srun started 3 tasks without PMIx.*srun --mpi=pmix -n 3 dtrain' "$program" singletons
 # A real mpirun in a step of several tasks is fine.
 expect 0 'went on' "$mpirun" -np 1 --bind-to none "$program" singletons
+# Another MPI's launcher: every process is refused, and one of them says why.
+expect 7 'code 7: mpiexec of MPICH .*started 4 processes' env PMI_SIZE=4 PMI_RANK=0 "$program" none
+expect 7 'code 7: $' env PMI_SIZE=4 PMI_RANK=3 "$program" none
+expect 0 'went on' env PMI_SIZE=1 PMI_RANK=0 "$program" none
+expect 0 'went on' env PMI_SIZE=4 PMI_RANK=3 "$mpirun" -np 1 --bind-to none "$program" none
+if command -v mpiexec.hydra >/dev/null && ! cmp -s "$(command -v mpiexec.hydra)" "$(command -v "$mpirun")"; then
+  expect 7 'code 7: mpiexec of MPICH .*started 3 processes' mpiexec.hydra -n 3 "$program" none
+else
+  echo "skipped: the launcher of another MPI, which is not here (mpiexec.hydra)"
+fi
 exit $((failures > 0))

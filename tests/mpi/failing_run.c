@@ -20,7 +20,7 @@ int main(int count, char **arguments) {
     const char *trouble = count > 1 ? arguments[1] : "";
     dt_comm *comm;
     if (strcmp(trouble, "singletons") == 0) {
-        setenv("SLURM_PROCID", "1", 1);
+        setenv("SLURM_PROCID", "0", 1);
         setenv("SLURM_STEP_ID", "0", 1);
         setenv("SLURM_STEP_NUM_TASKS", "3", 1);
     }
