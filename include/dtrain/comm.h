@@ -136,13 +136,22 @@ bool dt_transfers_test(dt_transfers *transfers);
 /* Returns when all are done. */
 void dt_transfers_wait(dt_transfers *transfers);
 
-/* Bytes sent and received by transfers of this process since the start, and the seconds during which at least
- * one of its sets was not done. Local. */
+/* Traffic of this process since the start, the present moment included. Local. One rank alone has none.
+ * sent, received: bytes of transfers.
+ * seconds: of communication: at least one set of transfers was not found done, or the rank waited.
+ * waited: those of them in which the rank waited for others and computed nothing: in collectives, in
+ * dt_transfers_wait, and between dt_comm_wait_begin and dt_comm_wait_end. So 1 - waited / seconds is the
+ * share of communication that is hidden behind computing. */
 typedef struct dt_traffic {
     uint64_t sent, received;
-    double seconds;
+    double seconds, waited;
 } dt_traffic;
 dt_traffic dt_comm_traffic(const dt_comm *comm);
+
+/* Around what a rank does for communication alone, waiting in shared memory say. Pairs may lie within pairs.
+ * Local. */
+void dt_comm_wait_begin(dt_comm *comm);
+void dt_comm_wait_end(dt_comm *comm);
 
 /* Ends all ranks at once with this exit code. Does not return. */
 _Noreturn void dt_comm_abort(dt_comm *comm, int exit_code);

@@ -36,8 +36,10 @@ struct dt_comm {
     int *nodes_of_ranks; /* [size] */
     bool polite;
     dt_traffic traffic;
-    int sets_travelling;     /* of transfers */
-    double travelling_since; /* when the first of them was filled */
+    int under_way;          /* sets of transfers that are not done, and 1 for a wait */
+    double under_way_since; /* when the first of them began */
+    int waits;              /* within one another */
+    double waiting_since;
     char host[MPI_MAX_PROCESSOR_NAME];
     char library[MPI_MAX_LIBRARY_VERSION_STRING];
 };
@@ -62,6 +64,36 @@ static _Noreturn void end_all(const dt_comm *comm, int result, const char *call)
 
 static int minimum(size_t a, int b) {
     return a < (size_t)b ? (int)a : b;
+}
+
+/* Communication of the whole process begins and ends: the clock runs from the first to the last of what is
+ * under way at one time. */
+static void enter(dt_comm *root, double now) {
+    if (root->under_way++ == 0)
+        root->under_way_since = now;
+}
+
+static void leave(dt_comm *root, double now) {
+    assert(root->under_way > 0);
+    if (--root->under_way == 0)
+        root->traffic.seconds += now - root->under_way_since;
+}
+
+void dt_comm_wait_begin(dt_comm *comm) {
+    dt_comm *root = comm->root;
+    if (root->size == 1 || root->waits++ > 0)
+        return;
+    root->waiting_since = dt_timer_now();
+    enter(root, root->waiting_since);
+}
+
+void dt_comm_wait_end(dt_comm *comm) {
+    dt_comm *root = comm->root;
+    if (root->size == 1 || --root->waits > 0)
+        return;
+    double now = dt_timer_now();
+    root->traffic.waited += now - root->waiting_since;
+    leave(root, now);
 }
 
 /* Between two tests of a polite wait: gives the core away at once, and sleeps when the wait is a long one, 20
@@ -366,6 +398,7 @@ static void reduce(dt_comm *comm, void *values, int count, size_t value_bytes, M
     assert(count >= 0);
     if (comm->size == 1)
         return;
+    dt_comm_wait_begin(comm);
     char *place = values;
     for (size_t left = (size_t)count; left > 0;) {
         int piece = minimum(left, PIECE_BYTES / (int)value_bytes);
@@ -375,6 +408,7 @@ static void reduce(dt_comm *comm, void *values, int count, size_t value_bytes, M
         place += (size_t)piece * value_bytes;
         left -= (size_t)piece;
     }
+    dt_comm_wait_end(comm);
 }
 
 void dt_comm_sum_i64(dt_comm *comm, int64_t *values, int count) {
@@ -399,7 +433,8 @@ int dt_comm_lowest(dt_comm *comm, int mine) {
     return lowest == INT_MAX ? -1 : lowest;
 }
 
-static void broadcast_over(const dt_comm *comm, MPI_Comm over, void *data, size_t bytes, int root) {
+static void broadcast_over(dt_comm *comm, MPI_Comm over, void *data, size_t bytes, int root) {
+    dt_comm_wait_begin(comm);
     char *place = data;
     while (bytes > 0) {
         int piece = minimum(bytes, PIECE_BYTES);
@@ -409,6 +444,7 @@ static void broadcast_over(const dt_comm *comm, MPI_Comm over, void *data, size_
         place += piece;
         bytes -= (size_t)piece;
     }
+    dt_comm_wait_end(comm);
 }
 
 void dt_comm_broadcast(dt_comm *comm, void *data, size_t bytes, int root) {
@@ -430,14 +466,18 @@ void dt_comm_allgather(dt_comm *comm, const void *mine, size_t bytes, void *all)
         return;
     }
     MPI_Request request;
+    dt_comm_wait_begin(comm);
     CHECK(comm, MPI_Iallgather(MPI_IN_PLACE, 0, MPI_BYTE, all, (int)bytes, MPI_BYTE, comm->world, &request));
     wait_all(comm, 1, &request);
+    dt_comm_wait_end(comm);
 }
 
-static void barrier_over(const dt_comm *comm, MPI_Comm over) {
+static void barrier_over(dt_comm *comm, MPI_Comm over) {
     MPI_Request request;
+    dt_comm_wait_begin(comm);
     CHECK(comm, MPI_Ibarrier(over, &request));
     wait_all(comm, 1, &request);
+    dt_comm_wait_end(comm);
 }
 
 void dt_comm_barrier(dt_comm *comm) {
@@ -643,9 +683,8 @@ static MPI_Request *next_request(dt_transfers *transfers, int tag, size_t count)
     assert(count <= INT_MAX);
     /* Unused without assertions. */
     (void)tag, (void)count;
-    dt_comm *root = transfers->comm->root;
-    if (transfers->used == 0 && root->sets_travelling++ == 0)
-        root->travelling_since = dt_timer_now();
+    if (transfers->used == 0)
+        enter(transfers->comm->root, dt_timer_now());
     return &transfers->requests[transfers->used++];
 }
 
@@ -684,9 +723,8 @@ void dt_transfers_receive_halves(dt_transfers *transfers, int rank, int tag, uin
 
 /* The set is done. */
 static void empty(dt_transfers *transfers) {
-    dt_comm *root = transfers->comm->root;
-    if (transfers->used > 0 && --root->sets_travelling == 0)
-        root->traffic.seconds += dt_timer_now() - root->travelling_since;
+    if (transfers->used > 0)
+        leave(transfers->comm->root, dt_timer_now());
     transfers->used = 0;
 }
 
@@ -699,12 +737,21 @@ bool dt_transfers_test(dt_transfers *transfers) {
 }
 
 void dt_transfers_wait(dt_transfers *transfers) {
+    dt_comm_wait_begin(transfers->comm);
     wait_all(transfers->comm, transfers->used, transfers->requests);
     empty(transfers);
+    dt_comm_wait_end(transfers->comm);
 }
 
 dt_traffic dt_comm_traffic(const dt_comm *comm) {
-    return comm->root->traffic;
+    const dt_comm *root = comm->root;
+    dt_traffic traffic = root->traffic;
+    double now = dt_timer_now();
+    if (root->under_way > 0)
+        traffic.seconds += now - root->under_way_since;
+    if (root->waits > 0)
+        traffic.waited += now - root->waiting_since;
+    return traffic;
 }
 
 _Noreturn void dt_comm_abort(dt_comm *comm, int exit_code) {

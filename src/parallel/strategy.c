@@ -105,8 +105,11 @@ static void exchange_combine(void *context, const double *partials, int width, d
 
 static void exchange_weights_needed(void *context, int tensor) {
     dt_strategy *strategy = context;
-    if (strategy->ops->weights_needed)
-        strategy->ops->weights_needed(strategy->state, tensor);
+    if (!strategy->ops->weights_needed)
+        return;
+    dt_comm_wait_begin(strategy->comm);
+    strategy->ops->weights_needed(strategy->state, tensor);
+    dt_comm_wait_end(strategy->comm);
 }
 
 /* Behind a normalisation's layer its statistics are combined next, in small messages that everybody waits
@@ -125,7 +128,9 @@ static void exchange_gradient_ready(void *context, int tensor) {
 
 static void exchange_reshape(void *context, dt_reshape shape, const float *source, float *target) {
     dt_strategy *strategy = context;
+    dt_comm_wait_begin(strategy->comm);
     strategy->ops->reshape(strategy->state, shape, source, target);
+    dt_comm_wait_end(strategy->comm);
 }
 
 static void exchange_progress(void *context) {
@@ -215,13 +220,17 @@ const dt_exchange *dt_strategy_exchange(const dt_strategy *strategy) {
 
 dt_share dt_strategy_begin(dt_strategy *strategy, int batch) {
     dt_cut_set(&strategy->cut, batch);
+    dt_comm_wait_begin(strategy->comm);
     strategy->ops->begin(strategy->state);
+    dt_comm_wait_end(strategy->comm);
     return strategy->cut.share;
 }
 
 void dt_strategy_finish(dt_strategy *strategy) {
+    dt_comm_wait_begin(strategy->comm);
     release_held(strategy);
     strategy->ops->finish(strategy->state);
+    dt_comm_wait_end(strategy->comm);
 }
 
 int dt_strategy_first_not_finite(dt_strategy *strategy) {

@@ -189,18 +189,17 @@ static json_t *plan(const dt_planning *planning) {
     return list;
 }
 
-/* What the epoch's communication came to: bytes a step, seconds that nothing hid, and the share of the time
- * with messages on their way that something did. */
+/* What the epoch's communication came to (dt_traffic in comm.h): bytes a step, its seconds, those that
+ * nothing hid, and the share of it that computing did hide; null where there was none. */
 static void add_traffic(json_t *line, const dt_epoch_record *record) {
-    const double *seconds = record->phases.seconds;
+    const dt_traffic *traffic = &record->traffic;
     double steps = record->epoch_steps > 0 ? (double)record->epoch_steps : 1.0;
-    double waited = seconds[DT_PHASE_GRADIENTS] + seconds[DT_PHASE_ACTIVATIONS];
-    double travelling = record->traffic.seconds;
-    double overlap = travelling > 0.0 ? fmax(0.0, 1.0 - waited / travelling) : 0.0;
-    json_object_set_new(line, "bytes_sent_a_step", number((double)record->traffic.sent / steps));
-    json_object_set_new(line, "bytes_received_a_step", number((double)record->traffic.received / steps));
-    json_object_set_new(line, "exposed_communication_s", number(waited + seconds[DT_PHASE_STATISTICS]));
-    json_object_set_new(line, "overlap", number(overlap));
+    json_object_set_new(line, "bytes_sent_a_step", number((double)traffic->sent / steps));
+    json_object_set_new(line, "bytes_received_a_step", number((double)traffic->received / steps));
+    json_object_set_new(line, "communication_s", number(traffic->seconds));
+    json_object_set_new(line, "exposed_communication_s", number(traffic->waited));
+    json_object_set_new(line, "overlap",
+                        number(traffic->seconds > 0.0 ? 1.0 - traffic->waited / traffic->seconds : NAN));
 }
 
 /* The moment in UTC. */

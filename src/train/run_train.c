@@ -282,7 +282,7 @@ static dt_status run_epoch(dt_run *run) {
     DT_TRY(check_replicas(run));
     dt_traffic after = dt_comm_traffic(run->session.comm);
     record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
-                                  after.seconds - before.seconds};
+                                  after.seconds - before.seconds, after.waited - before.waited};
     record.epoch_steps += at->step;
     record.images_per_s = (double)(at->train_samples - samples) / (trained - start);
     record.train = epoch_totals(at);

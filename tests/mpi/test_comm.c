@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "dtrain/comm.h"
 
@@ -515,6 +516,41 @@ static void test_parts(void **state) {
     fixture.passed = true;
 }
 
+/* What a rank stands by for is exposed, whatever travels meanwhile; what travels while it does something else
+ * is hidden. */
+static void test_hidden_and_exposed(void **state) {
+    (void)state;
+    const struct timespec pause = {0, 100000000};
+    bool late = fixture.rank == fixture.size - 1;
+    int next = (fixture.rank + 1) % fixture.size, previous = (fixture.rank + fixture.size - 1) % fixture.size;
+    float sent = 1.0F, received;
+    int64_t sum = 1;
+    dt_transfers *transfers;
+    assert_ok(dt_transfers_create(fixture.comm, 2, &transfers));
+    for (int hidden = 0; hidden < 2 && fixture.size > 1; hidden++) {
+        dt_comm_barrier(fixture.comm);
+        dt_traffic before = dt_comm_traffic(fixture.comm);
+        dt_transfers_receive(transfers, previous, 3, &received, 1);
+        dt_transfers_send(transfers, next, 3, &sent, 1);
+        if (late || hidden)
+            nanosleep(&pause, NULL);
+        dt_comm_sum_i64(fixture.comm, &sum, 1);
+        dt_transfers_wait(transfers);
+        dt_traffic after = dt_comm_traffic(fixture.comm);
+        double seconds = after.seconds - before.seconds, waited = after.waited - before.waited;
+        assert_true(seconds >= 0.09 && waited >= 0.0 && waited <= seconds);
+        if (hidden)
+            assert_true(waited < 0.5 * seconds);
+        else if (!late)
+            assert_true(waited > 0.8 * seconds);
+    }
+    dt_comm_barrier(fixture.comm);
+    dt_traffic all = dt_comm_traffic(fixture.comm);
+    assert_true(fixture.size > 1 || all.waited == 0.0);
+    dt_transfers_destroy(transfers);
+    fixture.passed = true;
+}
+
 static void test_no_part(void **state) {
     (void)state;
     dt_comm *part;
@@ -575,6 +611,7 @@ int main(int count, char **arguments) {
         PLAIN(test_nodes_of_all_ranks),
         PLAIN(test_parts),
         PLAIN(test_no_part),
+        PLAIN(test_hidden_and_exposed),
         PLAIN(test_manners_may_differ),
         POLITE(test_sums_of_integers),
         POLITE(test_maxima),
