@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "dtrain/comm.h"
+#include "dtrain/locale.h"
 #include "dtrain/memory.h"
 #include "dtrain/timer.h"
 #include "parallel/reduction.h"
@@ -157,8 +158,10 @@ int main(int count, char **arguments) {
     bench b = {.options = {.largest_mb = 128, .rounds = 5}};
     const struct argp parser = {
         option_table, parse, NULL, "The speed of summing arrays over the ranks.", 0, 0, 0};
+    dt_status status = dt_locale_use_c();
     argp_parse(&parser, count, arguments, 0, NULL, &b.options);
-    dt_status status = dt_comm_create(&b.comm);
+    if (!dt_failed(&status))
+        status = dt_comm_create(&b.comm);
     if (dt_failed(&status)) {
         fprintf(stderr, "allreduce: %s\n", status.text);
         return (int)status.code;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "dtrain/checkpoint.h"
+#include "dtrain/locale.h"
 #include "dtrain/memory.h"
 #include "dtrain/timer.h"
 
@@ -60,6 +61,7 @@ static double load(const char *path, const dt_parameters *parameters, dt_checkpo
 }
 
 int main(int count, char **arguments) {
+    need(dt_locale_use_c());
     int rounds = count > 2 ? atoi(arguments[2]) : 5;
     if (count < 2 || rounds < 1 || rounds > MAX_ROUNDS) {
         fprintf(stderr, "usage: checkpoint FOLDER [ROUNDS]\n");

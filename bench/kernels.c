@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/locale.h"
 #include "dtrain/methods.h"
 #include "dtrain/probe.h"
 
@@ -286,6 +287,7 @@ static void bench_isa(bench *b, dt_isa isa) {
 }
 
 int main(int count, char **arguments) {
+    need(dt_locale_use_c());
     bench b = {
         .options = {
             .batches = {64}, .batch_count = 1, .threads = 1, .repeats = 5, .isa = DT_ISA_BEST, .width = 1}};

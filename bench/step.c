@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "dtrain/locale.h"
 #include "dtrain/placement.h"
 #include "dtrain/probe.h"
 #include "dtrain/strategy.h"
@@ -359,8 +360,10 @@ int main(int count, char **arguments) {
         .options = {.batch = 64, .steps = 10, .rounds = 3, .warmup = 3, .isa = DT_ISA_BEST, .width = 1.0}};
     const struct argp parser = {
         option_table, parse, NULL, "The speed of a step, with its limits beside it.", 0, 0, 0};
+    dt_status status = dt_locale_use_c();
     argp_parse(&parser, count, arguments, 0, NULL, &bench.options);
-    dt_status status = dt_comm_create(&bench.comm);
+    if (!dt_failed(&status))
+        status = dt_comm_create(&bench.comm);
     if (dt_failed(&status)) {
         fprintf(stderr, "step: %s\n", status.text);
         return status.code;

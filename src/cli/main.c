@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "dtrain/comm.h"
+#include "dtrain/locale.h"
 #include "dtrain/log.h"
 #include "dtrain/report.h"
 #include "dtrain/train.h"
@@ -93,7 +94,10 @@ static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
 int main(int argc, char **argv) {
     guard_standard_streams();
     dt_command_line line;
-    dt_status status = dt_options_parse(argc, argv, &line);
+    dt_status status = dt_locale_use_c();
+    if (dt_failed(&status))
+        return report(&status);
+    status = dt_options_parse(argc, argv, &line);
     if (!dt_failed(&status) && line.command >= DT_COMMAND_VERSION)
         return print_text(line.command);
     if (!dt_failed(&status) && line.command == DT_COMMAND_REPORT)

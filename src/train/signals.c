@@ -2,10 +2,14 @@
 /* Handlers that take note. */
 #include "train/signals.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "dtrain/locale.h"
 
 static const struct {
     int number;
@@ -47,11 +51,31 @@ const char *dt_signals_name(int number) {
     return "no signal";
 }
 
+/* What a thread is to do; it frees this. */
+typedef struct order {
+    void *(*run)(void *context);
+    void *context;
+} order;
+
+static void *obey(void *context) {
+    order given = *(order *)context;
+    free(context);
+    /* It cannot fail here: it did not in the main thread. */
+    (void)dt_locale_use_c();
+    return given.run(given.context);
+}
+
 int dt_signals_start_thread(pthread_t *thread, void *(*run)(void *context), void *context) {
+    order *given = malloc(sizeof *given);
+    if (!given)
+        return ENOMEM;
+    *given = (order){run, context};
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(thread, NULL, run, context);
+    int failure = pthread_create(thread, NULL, obey, given);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failure)
+        free(given);
     return failure;
 }

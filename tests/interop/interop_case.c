@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "dtrain/checkpoint.h"
+#include "dtrain/locale.h"
 #include "dtrain/random.h"
 #include "dtrain/strategy.h"
 #include "dtrain/weights.h"
@@ -150,6 +151,7 @@ static void make(const char *folder) {
 }
 
 int main(int argument_count, char **arguments) {
+    need(dt_locale_use_c());
     set_up();
     if (argument_count == 3 && strcmp(arguments[1], "make") == 0) {
         make(arguments[2]);

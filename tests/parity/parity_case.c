@@ -24,6 +24,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dtrain/locale.h"
 #include "dtrain/strategy.h"
 
 enum { MAX_BATCH = 16, PIXELS = 784, CLASSES = 10 };
@@ -320,6 +321,7 @@ static void run(parity_case *p, dt_engine engine, bool stores) {
 }
 
 int main(int argument_count, char **arguments) {
+    need(dt_locale_use_c());
     static parity_case p;
     if (argument_count < 3 || argument_count > 5)
         die("usage", "parity_case GOLDEN.json ENGINE [ISA [STRATEGY]]");
