@@ -193,7 +193,8 @@ dt_status dt_checkpointing_stop(dt_run *run) {
         return dt_fail(status.code,
                        "stopped as asked (%s) after step %lld, but the state could not be saved: %s", reason,
                        (long long)at->step, status.text);
-    dt_metrics_end(run->metrics, hash, at->step, dt_timer_now() - run->started, "stopped");
+    dt_pace pace = dt_run_pace(run);
+    dt_metrics_end(run->metrics, hash, at->step, dt_timer_now() - run->started, "stopped", &pace);
     dt_checkpoint_name(run->session.options->out, at->step, path);
     return dt_fail(
         DT_STOPPED,

@@ -287,11 +287,12 @@ void dt_metrics_rewind(dt_metrics *metrics, int64_t from_step, const dt_checkpoi
 }
 
 void dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
-                    const char *reason) {
+                    const char *reason, const dt_pace *pace) {
     if (metrics->file)
-        write_line(metrics, json_pack("{s:s,s:s,s:o,s:I,s:o}", "event", "end", "reason", reason,
-                                      "weights_hash", hexadecimal(weights_hash), "step", (json_int_t)steps,
-                                      "seconds", number(seconds)));
+        write_line(metrics, json_pack("{s:s,s:s,s:o,s:o,s:o,s:I,s:o}", "event", "end", "reason", reason,
+                                      "predicted_step_s", number(pace->predicted), "step_s",
+                                      number(pace->measured), "weights_hash", hexadecimal(weights_hash),
+                                      "step", (json_int_t)steps, "seconds", number(seconds)));
 }
 
 dt_status dt_history_create(const char *text, dt_history **history) {

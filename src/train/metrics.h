@@ -23,6 +23,12 @@ typedef struct dt_epoch_record {
     int64_t epoch_steps;
 } dt_epoch_record;
 
+/* Seconds of a step: as the plan predicted, NaN if it did not, and on average over the steps of this process
+ * (what lies between them included, but for evaluation); NaN without steps. */
+typedef struct dt_pace {
+    double predicted, measured;
+} dt_pace;
+
 /* Makes the folder if it is not there and opens DIR/metrics.jsonl. Local. Errors, DT_FILE, name folder or
  * file and cause. */
 dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **metrics);
@@ -35,7 +41,7 @@ void dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record);
 void dt_metrics_checkpoint(dt_metrics *metrics, const dt_saver_report *report);
 void dt_metrics_rewind(dt_metrics *metrics, int64_t from_step, const dt_checkpoint_position *position);
 void dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
-                    const char *reason);
+                    const char *reason, const dt_pace *pace);
 
 /* Makes the folder DIR and those above it. Local. Errors: DT_FILE. */
 dt_status dt_metrics_make_folder(const char *folder);

@@ -3,12 +3,14 @@
 #include "train/planning.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "dtrain/log.h"
 #include "dtrain/placement.h"
 #include "dtrain/timer.h"
+#include "parallel/doubts.h"
 #include "parallel/measurement.h"
 
 /* Whether a kind is among those that the options leave to choose from. A grid over the ranks of nodes is a
@@ -23,28 +25,71 @@ static bool is_open(dt_strategy_kind kind, const dt_plan_setup *setup, const dt_
     return options->grid != (over_node ? DT_GRID_ALL : DT_GRID_NODE);
 }
 
-dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup,
-                              const dt_options *options, dt_planning *planning) {
-    double link_gbits = options->link_gbits, link_us = options->link_us;
-    double start = dt_timer_now();
-    *planning = (dt_planning){.setup = setup};
-    DT_TRY(dt_measurement_run(comm, kernels, &setup, &planning->times));
-    if (link_gbits > 0.0)
-        planning->times.across.bandwidth = link_gbits * 1e9 / 8.0 / setup.node_ranks;
-    bool lacks_within = setup.node_ranks > 1 && planning->times.within.bandwidth <= 0.0;
-    bool lacks_across = setup.ranks > setup.node_ranks && planning->times.across.bandwidth <= 0.0;
-    if (setup.ranks > 1 && (lacks_within || lacks_across))
+/* Puts in what the options say of the link between nodes. */
+static dt_status take_link(const dt_plan_setup *setup, const dt_options *options, dt_plan_times *times) {
+    if (options->link_gbits > 0.0)
+        times->across.bandwidth = options->link_gbits * 1e9 / 8.0 / setup->node_ranks;
+    bool lacks_within = setup->node_ranks > 1 && times->within.bandwidth <= 0.0;
+    bool lacks_across = setup->ranks > setup->node_ranks && times->across.bandwidth <= 0.0;
+    if (setup->ranks > 1 && (lacks_within || lacks_across))
         return dt_fail(DT_USAGE,
                        "messages can be timed between ranks alone: start the plan on 2 ranks or more "
                        "(mpirun -np 2), or name a link with --link-gbits and --node-ranks 1");
-    if (link_us > 0.0)
-        planning->times.across.latency = link_us * 1e-6;
+    if (options->link_us > 0.0)
+        times->across.latency = options->link_us * 1e-6;
+    return dt_ok();
+}
+
+static void predict(const dt_options *options, dt_planning *planning) {
+    planning->count = 0;
     for (int kind = 0; kind < DT_STRATEGIES; kind++)
-        if (is_open((dt_strategy_kind)kind, &setup, options))
+        if (is_open((dt_strategy_kind)kind, &planning->setup, options))
             planning->rows[planning->count++] =
-                dt_plan_predict((dt_strategy_kind)kind, &setup, &planning->times);
+                dt_plan_predict((dt_strategy_kind)kind, &planning->setup, &planning->times);
+}
+
+/* Links that are used and were not named, and what follows for the strategies. */
+static void find_doubt(const dt_options *options, dt_planning *planning) {
+    const dt_plan_setup *setup = &planning->setup;
+    const dt_plan_times *times = &planning->times;
+    bool near = setup->node_ranks > 1 && setup->ranks > 1, far = setup->ranks > setup->node_ranks;
+    bool named = options->link_gbits > 0.0 || options->link_us > 0.0;
+    char *why = planning->doubt;
+    size_t room = sizeof planning->doubt;
+    bool found = (near && dt_doubts_find_link(times->within, &dt_doubts_within, why, room)) ||
+                 (far && !named && dt_doubts_find_link(times->across, &dt_doubts_across, why, room)) ||
+                 dt_doubts_find_row(setup, planning->rows, planning->count, why, room);
+    if (!found)
+        why[0] = '\0';
+}
+
+dt_status dt_planning_measure(dt_comm *comm, dt_kernels *kernels, dt_plan_setup setup,
+                              const dt_options *options, dt_planning *planning) {
+    enum { ATTEMPTS = 3 };
+    double start = dt_timer_now();
+    dt_plan_times best, times;
+    bool again = true;
+    *planning = (dt_planning){.setup = setup};
+    while (again) {
+        DT_TRY(dt_measurement_run(comm, kernels, &setup, &times));
+        best = planning->attempts++ > 0 ? dt_doubts_merge(&best, &times) : times;
+        planning->times = best;
+        DT_TRY(take_link(&setup, options, &planning->times));
+        predict(options, planning);
+        find_doubt(options, planning);
+        again = planning->doubt[0] && planning->attempts < ATTEMPTS;
+        /* Every rank has the same times but for rounding of its own; one decides. */
+        dt_comm_broadcast(comm, &again, sizeof again, 0);
+    }
     planning->seconds = dt_timer_now() - start;
     return dt_ok();
+}
+
+double dt_planning_step(const dt_planning *planning, dt_strategy_kind kind) {
+    for (int i = 0; i < planning->count; i++)
+        if (planning->rows[i].possible && planning->rows[i].kind == kind)
+            return planning->rows[i].step;
+    return NAN;
 }
 
 static void print_link(const char *where, dt_plan_link link) {
@@ -73,6 +118,10 @@ void dt_planning_print(const dt_planning *planning) {
                         1e3 * row->optimizer, 1e3 * row->step, row->speedup, row->bytes / 1e6,
                         row->kind == best ? "  <- fastest" : "");
     }
+    if (planning->doubt[0])
+        dt_log_note("  doubtful: %s (measured %d times). The cores or links are busy with something else, or "
+                    "ranks share cores: plan again when they are not, or name a --strategy",
+                    planning->doubt, planning->attempts);
 }
 
 dt_status dt_planning_resolve(dt_comm *comm, dt_kernels *kernels, const dt_options *options,

@@ -38,6 +38,8 @@ typedef struct dt_run {
     dt_status trouble;               /* rank 0: a failed save that the run must not go on after */
     bool stopping;                   /* asked to stop; equal on all ranks */
     double started;
+    int64_t steps_timed; /* steps of this process, and their seconds */
+    double seconds_timed;
     double last_vote, longest_gap; /* when rank 0 last looked at the clock, and how long it ever did not */
 } dt_run;
 
@@ -47,6 +49,9 @@ static inline int dt_run_rank(const dt_run *run) {
 
 /* Batches of an epoch. */
 int dt_run_batches(const dt_run *run);
+
+/* What the plan said of a step, and what steps took. */
+dt_pace dt_run_pace(const dt_run *run);
 
 /* Whether nothing is left to train: the last epoch, or --max-steps, is reached. */
 bool dt_run_is_complete(const dt_run *run);

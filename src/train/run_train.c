@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Training: the loop over epochs and steps. */
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -23,6 +24,12 @@ static int64_t step_limit(const dt_run *run) {
 
 bool dt_run_is_complete(const dt_run *run) {
     return run->position.epoch >= run->session.options->epochs || run->position.step >= step_limit(run);
+}
+
+dt_pace dt_run_pace(const dt_run *run) {
+    double steps = run->steps_timed > 0 ? (double)run->steps_timed : NAN;
+    return (dt_pace){dt_planning_step(&run->session.planning, run->session.strategy),
+                     run->seconds_timed / steps};
 }
 
 dt_status dt_run_renew_strategy(dt_run *run) {
@@ -284,6 +291,8 @@ static dt_status run_epoch(dt_run *run) {
     record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
                                   after.seconds - before.seconds, after.waited - before.waited};
     record.epoch_steps += at->step;
+    run->steps_timed += record.epoch_steps;
+    run->seconds_timed += trained - start;
     record.images_per_s = (double)(at->train_samples - samples) / (trained - start);
     record.train = epoch_totals(at);
     record.steps = at->step;
@@ -308,7 +317,8 @@ static dt_status conclude(dt_run *run) {
     DT_TRY(dt_checkpointing_secure(run, &hash));
     double seconds = dt_timer_now() - run->started;
     const char *reason = at->step == options->max_steps ? "max_steps" : "done";
-    dt_metrics_end(run->metrics, hash, at->step, seconds, reason);
+    dt_pace pace = dt_run_pace(run);
+    dt_metrics_end(run->metrics, hash, at->step, seconds, reason, &pace);
     dt_log_note("end: %lld steps in %.1f s, weights hash %016llx, results in %s", (long long)at->step,
                 seconds, (unsigned long long)hash, options->out);
     return dt_ok();
@@ -369,9 +379,17 @@ static dt_status run_epochs(dt_run *run) {
     return dt_ok();
 }
 
+/* How good the plan was, where there was one. */
+static void say_pace(const dt_run *run) {
+    dt_pace pace = dt_run_pace(run);
+    if (isfinite(pace.predicted) && isfinite(pace.measured))
+        dt_log_note("step: predicted %.1f ms, measured %.1f ms", 1e3 * pace.predicted, 1e3 * pace.measured);
+}
+
 static dt_status train(dt_run *run, const dt_resume *resume) {
     say_start(run, resume);
     DT_TRY(run_epochs(run));
+    say_pace(run);
     return run->stopping && !dt_run_is_complete(run) ? dt_checkpointing_stop(run) : conclude(run);
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# test_measures.sh DTRAIN MPIEXEC SHIM: what a run says of its communication. SHIM makes every sum over ranks slow.
+# test_measures.sh DTRAIN MPIEXEC SHIM: what a run says of its communication and of its plan. SHIM makes sums over ranks, or
+# messages, slow.
 set -euo pipefail
 dtrain=$1
 mpiexec=$2
@@ -19,7 +20,7 @@ common=(--data synthetic:128 --validation 0 --test-limit 8 --batch 16 --width 0.
 run() { # name, options
     local name=$1
     shift
-    "$mpiexec" --bind-to none -np 2 -x LD_PRELOAD="$shim" -x DT_TEST_SUM_MS -x DTRAIN_NODE_RANKS "$dtrain" "${common[@]}" \
+    "$mpiexec" --bind-to none -np 2 -x LD_PRELOAD="$shim" -x DT_TEST_SUM_MS -x DT_TEST_SEND_MS -x DTRAIN_NODE_RANKS "$dtrain" "${common[@]}" \
         --out "$name" "$@" >log 2>&1 || fail "$name"
 }
 
@@ -46,4 +47,20 @@ done
 "$dtrain" "${common[@]}" --out alone >log 2>&1 || fail alone
 [ "$(value alone epoch overlap)" = null ] || fail "the overlap of one rank is $(value alone epoch overlap)"
 holds "$(value alone epoch communication_s) == 0 && $(value alone epoch exposed_communication_s) == 0"
+
+# A plan is set beside what came of it, in one line and in the record, and all ranks have taken the same strategy.
+unset DTRAIN_NODE_RANKS
+run planned --strategy auto
+grep -qE '^step: predicted [0-9.]+ ms, measured [0-9.]+ ms$' log || fail "no line on the step"
+holds "$(value planned end predicted_step_s) > 0 && $(value planned end step_s) > 0"
+said=$(sed -nE 's/^step: predicted .* measured ([0-9.]+) ms/\1/p' log)
+holds "($said - 1000 * $(value planned end step_s))^2 < 0.01"
+run fixed --strategy sharded
+! grep -q '^step: ' log || fail "a step is predicted without a plan"
+[ "$(value fixed end predicted_step_s)" = null ] || fail "predicted without a plan"
+holds "$(value fixed end step_s) > 0"
+
+# Messages of 12 ms inside a node are measured three times, and said to be doubtful; also where they decide.
+DT_TEST_SEND_MS=12 run doubtful --strategy auto --max-steps 1
+grep -qE '^  doubtful: a message inside a node takes 1[0-9]\.[0-9] ms \(measured 3 times\)' log || fail "no doubt"
 echo "all as measured"

@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "dtrain/plan.h"
+#include "parallel/doubts.h"
 
 static dt_network full_network(void) {
     return dt_network_build((dt_network_config){.width = 1.0, .dropout = 0.5f});
@@ -244,6 +245,58 @@ static void test_one_rank(void **state) {
     assert_true(fabs(row.step - dt_plan_one_rank(&setup, &times)) < 1e-12);
 }
 
+/* Made-up measurements, each with one figure that cannot be right, and the words for it. */
+static void test_doubtful_measurements(void **state) {
+    (void)state;
+    dt_network network = full_network();
+    dt_plan_setup setup = {.network = &network, .batch = 64, .ranks = 2, .node_ranks = 2};
+    char why[160] = "";
+    static const struct {
+        dt_plan_link link;
+        const dt_doubts_limit *limit;
+        const char *why;
+    } links[] = {
+        {{12e-3, 1e10}, &dt_doubts_within, "a message inside a node takes 12.0 ms"},
+        {{1e-6, 4e6}, &dt_doubts_within, "a rank sends 4 MB/s inside a node"},
+        {{0.25, 1e8}, &dt_doubts_across, "a message between nodes takes 250.0 ms"},
+        {{1e-4, 0.0}, &dt_doubts_across, "a rank sends 0 MB/s between nodes"},
+        {{NAN, 1e8}, &dt_doubts_across, "a message between nodes takes nan ms"},
+    };
+    for (size_t i = 0; i < sizeof links / sizeof *links; i++) {
+        assert_true(dt_doubts_find_link(links[i].link, links[i].limit, why, sizeof why));
+        assert_string_equal(why, links[i].why);
+    }
+    assert_false(dt_doubts_find_link((dt_plan_link){0.4e-6, 23e9}, &dt_doubts_within, why, sizeof why));
+    assert_false(dt_doubts_find_link((dt_plan_link){3e-4, 12e6}, &dt_doubts_across, why, sizeof why));
+    dt_plan_times times = plain_times(1e10, 1e9);
+    dt_plan_row row = dt_plan_predict(DT_STRATEGY_SHARDED, &setup, &times);
+    assert_false(dt_doubts_find_row(&setup, &row, 1, why, sizeof why));
+    /* Split layers were disturbed, and one rank is predicted from them. */
+    times.split_forward = 0.5;
+    row = dt_plan_predict(DT_STRATEGY_SHARDED, &setup, &times);
+    assert_true(row.speedup > 2.0);
+    assert_true(dt_doubts_find_row(&setup, &row, 1, why, sizeof why));
+    assert_non_null(strstr(why, "sharded on 2 ranks is "));
+    row.speedup = 1.0;
+    row.step = 0.0;
+    assert_true(dt_doubts_find_row(&setup, &row, 1, why, sizeof why));
+    row.possible = false;
+    assert_false(dt_doubts_find_row(&setup, &row, 1, why, sizeof why));
+}
+
+/* A second measurement mends what was disturbed in the first, figure by figure. */
+static void test_less_disturbed_figures_count(void **state) {
+    (void)state;
+    dt_plan_times a = plain_times(1e10, 1e8), b = plain_times(1e9, 1e9), merged;
+    a.split_forward = 0.5;
+    a.within.latency = 12e-3;
+    b.conv_backward = 3.0;
+    b.adam = 1.0;
+    merged = dt_doubts_merge(&a, &b);
+    dt_plan_times right = plain_times(1e10, 1e9);
+    assert_memory_equal(&merged, &right, sizeof merged);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bytes_at_full_width),
@@ -258,6 +311,8 @@ int main(void) {
         cmocka_unit_test(test_bytes_of_a_grid),
         cmocka_unit_test(test_grids_that_are_none),
         cmocka_unit_test(test_one_rank),
+        cmocka_unit_test(test_doubtful_measurements),
+        cmocka_unit_test(test_less_disturbed_figures_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
