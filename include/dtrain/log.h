@@ -6,6 +6,8 @@
 
 #include <stdbool.h>
 
+#include "dtrain/status.h"
+
 /* speaks: whether this process prints at all. quiet: notes are left out, warnings and errors are not.
  * Local. Before the first call: speaks, not quiet. */
 void dt_log_configure(bool speaks, bool quiet);
@@ -22,6 +24,11 @@ void dt_log_error(const char *format, ...) __attribute__((format(printf, 1, 2)))
  * printed (callers print plain notes there; dt_log_is_terminal tells). Notes, warnings and errors first clear
  * it. */
 void dt_log_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The end of what this process prints on standard output, by this module or by printf: writes out what is
+ * buffered. Lines that were lost until now ended nothing. A reader who went away is no error. Errors,
+ * DT_FILE: something is lost, and why. */
+dt_status dt_log_finish(void);
 
 /* Whether standard output is a terminal that this process may draw on. */
 bool dt_log_is_terminal(void);

@@ -2,6 +2,8 @@
 /* Lines on the terminal. */
 #include "dtrain/log.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +16,7 @@ static struct {
     bool silent;
     bool quiet;
     bool progress_shown;
+    int lost; /* why standard output did not take a line, the first time: errno; 0: it took all */
 } state;
 
 void dt_log_configure(bool speaks, bool quiet) {
@@ -40,10 +43,16 @@ bool dt_log_is_terminal(void) {
     return !getenv("OMPI_COMM_WORLD_RANK") || launcher_has_terminal();
 }
 
+/* A line that cannot be written ends nothing: what the program works for goes on, and its end tells. */
+static void flush(FILE *stream) {
+    if (fflush(stream) != 0 && stream == stdout && state.lost == 0)
+        state.lost = errno;
+}
+
 static void clear_progress(void) {
     if (state.progress_shown) {
         fputs("\r\033[K", stdout);
-        fflush(stdout);
+        flush(stdout);
     }
     state.progress_shown = false;
 }
@@ -56,7 +65,7 @@ static void print_line(FILE *stream, const char *prefix, const char *format, va_
     vsnprintf(line, sizeof line, format, arguments);
     (void)dt_text_printable(shown, sizeof shown, line);
     fprintf(stream, "%s%s\n", prefix, shown);
-    fflush(stream);
+    flush(stream);
 }
 
 void dt_log_note(const char *format, ...) {
@@ -93,7 +102,29 @@ void dt_log_progress(const char *format, ...) {
     va_start(arguments, format);
     clear_progress();
     vprintf(format, arguments);
-    fflush(stdout);
+    flush(stdout);
     state.progress_shown = true;
     va_end(arguments);
+}
+
+/* head, a pager that was left, a terminal that was closed. */
+static bool reader_left(void) {
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return state.lost == EPIPE || (poll(&output, 1, 0) > 0 && (output.revents & (POLLERR | POLLHUP)));
+}
+
+/* Some file systems tell of a full disk or quota when a file is closed. */
+static void close_output(void) {
+    int copy = dup(STDOUT_FILENO);
+    if (copy >= 0 && close(copy) != 0 && state.lost == 0)
+        state.lost = errno;
+}
+
+dt_status dt_log_finish(void) {
+    flush(stdout);
+    close_output();
+    if ((state.lost == 0 && !ferror(stdout)) || reader_left())
+        return dt_ok();
+    return dt_fail(DT_FILE, "standard output cannot be written%s%s: a part of the output is lost",
+                   state.lost ? ": " : "", state.lost ? strerror(state.lost) : "");
 }

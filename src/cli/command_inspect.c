@@ -273,8 +273,6 @@ dt_status dt_command_inspect(const dt_options *options) {
         status = print_json(path, &found);
     else
         print_tables(path, &found);
-    if (fflush(stdout) != 0 && !dt_failed(&status))
-        status = dt_fail(DT_FILE, "standard output cannot be written");
     if (!dt_failed(&status))
         status = verdict(path, &found);
     dt_inspection_release(&found);

@@ -26,47 +26,44 @@ static void guard_standard_streams(void) {
 }
 
 /* An empty text: another process has the words. */
-static int report(const dt_status *status) {
+static void say(const dt_status *status) {
     if (!*status->text)
-        return (int)status->code;
+        return;
     if (status->code == DT_STOPPED)
         dt_log_note("%s", status->text);
     else if (dt_failed(status))
         dt_log_error("%s", status->text);
-    return (int)status->code;
 }
 
-/* Commands of one process: once a run, without MPI. */
-static int run_alone(const dt_command_line *line) {
-    if (dt_comm_launcher_rank() != 0)
-        return DT_OK;
-    dt_status status = line->command == DT_COMMAND_INSPECT ? dt_command_inspect(&line->options)
-                                                           : dt_command_export(&line->options);
-    return report(&status);
+/* The last words, and the exit code. Lost output is an error where there is no other. */
+static int report(dt_status status) {
+    say(&status);
+    dt_status output = dt_log_finish();
+    if (!dt_failed(&output))
+        return (int)status.code;
+    if (dt_failed(&status)) {
+        dt_log_warning("%s", output.text);
+        return (int)status.code;
+    }
+    say(&output);
+    return (int)output.code;
 }
 
-/* --help and --version: once a run, without MPI. */
-static int print_text(dt_command command) {
+/* Commands without MPI: once, also where a launcher started several processes. */
+static dt_status run_alone(const dt_command_line *line) {
     if (dt_comm_launcher_rank() != 0)
-        return DT_OK;
-    if (command == DT_COMMAND_HELP)
+        return dt_ok();
+    if (line->command == DT_COMMAND_REPORT)
+        return dt_report_run(line->paths, line->path_count, stdout);
+    if (line->command == DT_COMMAND_INSPECT)
+        return dt_command_inspect(&line->options);
+    if (line->command == DT_COMMAND_EXPORT)
+        return dt_command_export(&line->options);
+    if (line->command == DT_COMMAND_HELP)
         dt_options_print_help(stdout);
     else
         printf("%s\n", dt_version_text());
-    if (fflush(stdout) == 0)
-        return DT_OK;
-    dt_status status = dt_fail(DT_FILE, "standard output cannot be written");
-    return report(&status);
-}
-
-/* report: once a run, without MPI. */
-static int print_report(const dt_command_line *line) {
-    if (dt_comm_launcher_rank() != 0)
-        return DT_OK;
-    dt_status status = dt_report_run(line->paths, line->path_count, stdout);
-    if (!dt_failed(&status) && fflush(stdout) != 0)
-        status = dt_fail(DT_FILE, "standard output cannot be written");
-    return report(&status);
+    return dt_ok();
 }
 
 static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
@@ -96,26 +93,22 @@ int main(int argc, char **argv) {
     dt_command_line line;
     dt_status status = dt_locale_use_c();
     if (dt_failed(&status))
-        return report(&status);
+        return report(status);
     status = dt_options_parse(argc, argv, &line);
-    if (!dt_failed(&status) && line.command >= DT_COMMAND_VERSION)
-        return print_text(line.command);
-    if (!dt_failed(&status) && line.command == DT_COMMAND_REPORT)
-        return print_report(&line);
-    if (!dt_failed(&status) && line.command >= DT_COMMAND_INSPECT)
-        return run_alone(&line);
+    if (!dt_failed(&status) && line.command >= DT_COMMAND_REPORT)
+        return report(run_alone(&line));
     if (!dt_failed(&status) && line.command == DT_COMMAND_TRAIN)
         dt_train_heed_signals();
 
     dt_comm *comm;
     dt_status started = dt_comm_create(&comm);
     if (dt_failed(&started))
-        return report(dt_failed(&status) ? &status : &started);
+        return report(dt_failed(&status) ? status : started);
     dt_log_configure(dt_comm_rank(comm) == 0, line.options.quiet);
     status = dt_comm_agree(comm, status);
     if (!dt_failed(&status))
         status = run_command(&line, comm);
-    int code = report(&status);
+    int code = report(status);
     dt_comm_destroy(comm);
     return code;
 }

@@ -97,7 +97,7 @@ static dt_status end_run(dt_run_record *run, const json_t *line) {
         return dt_fail(DT_FILE, "a weights_hash of %zu letters", strlen(hash));
     snprintf(run->weights_hash, sizeof run->weights_hash, "%s", hash ? hash : "");
     const char *reason = json_string_value(json_object_get(line, "reason"));
-    run->ended = !reason || strcmp(reason, "stopped") != 0;
+    run->ended = !reason || strcmp(reason, "done") == 0 || strcmp(reason, "max_steps") == 0;
     return dt_ok();
 }
 

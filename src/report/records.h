@@ -27,7 +27,7 @@ typedef struct dt_run_record {
     json_t *start; /* the start line */
     dt_epoch_figures *epochs;
     int epoch_count, epoch_room;
-    bool ended;   /* an end line is there, and its reason is not "stopped": more would have come */
+    bool ended;   /* an end line is there, and its reason "done" or "max_steps": else more would have come */
     bool resumed; /* it went on from a checkpoint */
     char weights_hash[17];
 } dt_run_record;

@@ -3,7 +3,6 @@
 #include "train/metrics.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
@@ -17,13 +16,16 @@
 #include "dtrain/log.h"
 #include "dtrain/probe.h"
 #include "dtrain/version.h"
+#include "train/journal.h"
 #include "train/settings.h"
 
 struct dt_metrics {
-    FILE *file; /* NULL on ranks that do not write */
+    bool writes;         /* this rank does */
+    dt_journal *journal; /* NULL: not open */
     char folder[1024];
     char path[1100];
-    bool failed; /* a line was lost */
+    int lost;        /* lines that could not be written */
+    dt_status cause; /* of the first of them */
 };
 
 struct dt_history {
@@ -47,40 +49,9 @@ dt_status dt_metrics_make_folder(const char *folder) {
     }
 }
 
-/* A run that was killed within a line leaves a part of it: the next line begins a new one. */
-static bool ends_within_line(FILE *file) {
-    bool within = fseek(file, -1, SEEK_END) == 0 && fgetc(file) != '\n';
-    /* Between reading and writing a stream must be positioned. */
-    return fseek(file, 0, SEEK_END) == 0 && within;
-}
-
-/* Not through a link, which somebody else may have planted, and nothing but a regular file: a pipe would be
- * waited for. */
-static dt_status open_stream(dt_metrics *metrics) {
-    int handle = open(metrics->path, O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0666);
-    struct stat found;
-    if (handle >= 0 && fstat(handle, &found) == 0 && !S_ISREG(found.st_mode)) {
-        (void)close(handle);
-        return dt_fail(DT_FILE, "%s: is not a regular file: remove it, or choose another --out",
-                       metrics->path);
-    }
-    metrics->file = handle < 0 ? NULL : fdopen(handle, "a+");
-    if (metrics->file)
-        return dt_ok();
-    int error = errno;
-    if (handle >= 0)
-        (void)close(handle);
-    if (error == ELOOP)
-        return dt_fail(DT_FILE, "%s: is a symbolic link: remove it, or choose another --out", metrics->path);
-    return dt_fail(DT_FILE, "%s: cannot open this file for writing: %s", metrics->path, strerror(error));
-}
-
 static dt_status open_file(dt_metrics *metrics) {
     DT_TRY(dt_metrics_make_folder(metrics->folder));
-    DT_TRY(open_stream(metrics));
-    if (ends_within_line(metrics->file))
-        fputc('\n', metrics->file);
-    return dt_ok();
+    return dt_journal_open(metrics->path, &metrics->journal);
 }
 
 dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **out) {
@@ -90,6 +61,7 @@ dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **out) {
         return dt_fail(DT_MEMORY, "no memory for the metrics file");
     if (!writes)
         return dt_ok();
+    metrics->writes = true;
     snprintf(metrics->folder, sizeof metrics->folder, "%s", folder);
     snprintf(metrics->path, sizeof metrics->path, "%s/metrics.jsonl", folder);
     dt_status status = open_file(metrics);
@@ -103,18 +75,16 @@ dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **out) {
 void dt_metrics_close(dt_metrics *metrics) {
     if (!metrics)
         return;
-    if (metrics->file)
-        fclose(metrics->file);
+    dt_journal_close(metrics->journal);
     free(metrics);
 }
 
-/* Somebody removed the file, or its folder, from under the run: a new one takes its place. */
+/* A file that was removed from under the run, or with its folder: a new one takes its place. */
 static dt_status reopen_if_removed(dt_metrics *metrics) {
-    struct stat facts;
-    if (fstat(fileno(metrics->file), &facts) == 0 && facts.st_nlink > 0)
+    if (metrics->journal && !dt_journal_is_gone(metrics->journal))
         return dt_ok();
-    fclose(metrics->file);
-    metrics->file = NULL;
+    dt_journal_close(metrics->journal);
+    metrics->journal = NULL;
     return open_file(metrics);
 }
 
@@ -125,18 +95,27 @@ static dt_status try_line(dt_metrics *metrics, json_t *line) {
     if (!text)
         return dt_fail(DT_FILE, "%s: a line could not be written as JSON", metrics->path);
     dt_status status = reopen_if_removed(metrics);
-    errno = 0;
-    if (!dt_failed(&status) && !(fprintf(metrics->file, "%s\n", text) > 0 && fflush(metrics->file) == 0))
-        status = dt_fail(DT_FILE, "%s: cannot write: %s", metrics->path, strerror(errno));
+    if (!dt_failed(&status))
+        status = dt_journal_append(metrics->journal, text);
     free(text);
     return status;
 }
 
 static void write_line(dt_metrics *metrics, json_t *line) {
     dt_status status = try_line(metrics, line);
-    if (dt_failed(&status) && !metrics->failed)
+    if (!dt_failed(&status))
+        return;
+    if (metrics->lost++ == 0) {
+        metrics->cause = status;
         dt_log_warning("%s. The run goes on without such lines", status.text);
-    metrics->failed = metrics->failed || dt_failed(&status);
+    }
+}
+
+dt_status dt_metrics_check(const dt_metrics *metrics) {
+    if (metrics->lost == 0)
+        return dt_ok();
+    return dt_fail(DT_FILE, "%d line%s of the record of this run %s lost: %.1000s", metrics->lost,
+                   metrics->lost == 1 ? "" : "s", metrics->lost == 1 ? "is" : "are", metrics->cause.text);
 }
 
 /* JSON has no NaN: what is not finite becomes null. */
@@ -213,7 +192,7 @@ static json_t *moment(void) {
 
 void dt_metrics_start(dt_metrics *metrics, const dt_session *session) {
     char methods[DT_METHODS_TEXT];
-    if (metrics->file)
+    if (metrics->writes)
         write_line(metrics,
                    json_pack("{s:s,s:o,s:s,s:o,s:i,s:i,s:f,s:o,s:o,s:s,s:o,s:o,s:s}", "event", "start",
                              "time", moment(), "strategy", dt_strategy_name(session->strategy), "plan",
@@ -227,7 +206,7 @@ void dt_metrics_start(dt_metrics *metrics, const dt_session *session) {
 }
 
 void dt_metrics_resume(dt_metrics *metrics, const char *path, const dt_checkpoint_position *position) {
-    if (metrics->file)
+    if (metrics->writes)
         write_line(metrics,
                    json_pack("{s:s,s:o,s:s,s:I,s:i,s:i,s:i}", "event", "resume", "time", moment(), "path",
                              path, "step", (json_int_t)position->step, "epochs_done", position->epoch,
@@ -248,7 +227,7 @@ static json_t *epoch_values(const dt_epoch_record *record) {
 }
 
 void dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record) {
-    if (!metrics->file)
+    if (!metrics->writes)
         return;
     json_t *phases = json_object();
     for (int phase = 0; phase < DT_PHASES; phase++)
@@ -262,7 +241,7 @@ void dt_metrics_epoch(dt_metrics *metrics, const dt_epoch_record *record) {
 }
 
 void dt_metrics_checkpoint(dt_metrics *metrics, const dt_saver_report *report) {
-    if (!metrics->file)
+    if (!metrics->writes)
         return;
     json_t *line = json_pack("{s:s,s:I,s:s,s:b}", "event", "checkpoint", "step", (json_int_t)report->step,
                              "path", report->path, "best", report->best);
@@ -279,7 +258,7 @@ void dt_metrics_checkpoint(dt_metrics *metrics, const dt_saver_report *report) {
 }
 
 void dt_metrics_rewind(dt_metrics *metrics, int64_t from_step, const dt_checkpoint_position *position) {
-    if (metrics->file)
+    if (metrics->writes)
         write_line(metrics,
                    json_pack("{s:s,s:I,s:I,s:o,s:i}", "event", "rewind", "from_step", (json_int_t)from_step,
                              "step", (json_int_t)position->step, "learning_rate",
@@ -288,11 +267,31 @@ void dt_metrics_rewind(dt_metrics *metrics, int64_t from_step, const dt_checkpoi
 
 void dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
                     const char *reason, const dt_pace *pace) {
-    if (metrics->file)
+    if (metrics->writes)
         write_line(metrics, json_pack("{s:s,s:s,s:o,s:o,s:o,s:I,s:o}", "event", "end", "reason", reason,
                                       "predicted_step_s", number(pace->predicted), "step_s",
                                       number(pace->measured), "weights_hash", hexadecimal(weights_hash),
                                       "step", (json_int_t)steps, "seconds", number(seconds)));
+}
+
+/* Whether a failure's code has a word of its own; "failed" says no more than the error beside it. */
+static const char *reason_of(dt_code code) {
+    return code == DT_NOT_FINITE ? "not_finite" : "failed";
+}
+
+void dt_metrics_fail(dt_metrics *metrics, const dt_status *status, int64_t steps, double seconds) {
+    if (metrics->writes)
+        write_line(metrics, json_pack("{s:s,s:s,s:i,s:s,s:I,s:o}", "event", "end", "reason",
+                                      reason_of(status->code), "code", (int)status->code, "error",
+                                      status->text, "step", (json_int_t)steps, "seconds", number(seconds)));
+}
+
+void dt_metrics_stall(dt_metrics *metrics, int64_t steps) {
+    char line[128];
+    snprintf(line, sizeof line, "{\"event\":\"end\",\"reason\":\"stalled\",\"code\":%d,\"step\":%lld}",
+             DT_STALLED, (long long)steps);
+    if (metrics->writes && metrics->journal)
+        (void)dt_journal_append(metrics->journal, line);
 }
 
 dt_status dt_history_create(const char *text, dt_history **history) {

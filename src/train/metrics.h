@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* metrics.jsonl: one JSON object a line, `start`, `resume`, `epoch`, `checkpoint`, `rewind`, `end`; appended,
  * so that earlier runs in a folder stay. Rank 0 opens the file; on the others all calls do nothing. A line
- * that cannot be written (a full disk, say) is lost with a warning, once: the run goes on. */
+ * that cannot be written (a full disk, say) is lost as a whole, with one warning for all of them: the run
+ * goes on, and dt_metrics_check tells at its end. */
 #ifndef DTRAIN_TRAIN_METRICS_H
 #define DTRAIN_TRAIN_METRICS_H
 
@@ -42,6 +43,15 @@ void dt_metrics_checkpoint(dt_metrics *metrics, const dt_saver_report *report);
 void dt_metrics_rewind(dt_metrics *metrics, int64_t from_step, const dt_checkpoint_position *position);
 void dt_metrics_end(dt_metrics *metrics, uint64_t weights_hash, int64_t steps, double seconds,
                     const char *reason, const dt_pace *pace);
+
+/* The end of a run that failed: reason "not_finite" or "failed", code and error. */
+void dt_metrics_fail(dt_metrics *metrics, const dt_status *status, int64_t steps, double seconds);
+
+/* The end of a run that no rank goes on with: reason "stalled". A thread may call while no other does. */
+void dt_metrics_stall(dt_metrics *metrics, int64_t steps);
+
+/* DT_FILE when a line was lost: how many, and why. Local. */
+dt_status dt_metrics_check(const dt_metrics *metrics);
 
 /* Makes the folder DIR and those above it. Local. Errors: DT_FILE. */
 dt_status dt_metrics_make_folder(const char *folder);

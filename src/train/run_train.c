@@ -343,6 +343,10 @@ static void warn_of_emulation(const dt_kernels *kernels) {
             dt_isa_name(dt_kernels_isa(kernels)));
 }
 
+static void record_stall(void *context, int64_t step) {
+    dt_metrics_stall(context, step);
+}
+
 static void say_start(dt_run *run, const dt_resume *resume) {
     dt_session *session = &run->session;
     const dt_checkpoint_position *at = &run->position;
@@ -355,6 +359,7 @@ static void say_start(dt_run *run, const dt_resume *resume) {
         session->options->wire == DT_WIRE_BF16 ? ", wire bf16" : "",
         dt_denormals_flushed() ? "flushed to 0" : "kept", dt_timer_now() - run->started);
     dt_metrics_start(run->metrics, session);
+    dt_watchdog_set_last_words(run->watchdog, record_stall, run->metrics);
     if (resume->found) {
         dt_log_note("resumed: %s: epoch %d, after step %lld", resume->path, at->epoch + 1,
                     (long long)at->step);
@@ -386,11 +391,21 @@ static void say_pace(const dt_run *run) {
         dt_log_note("step: predicted %.1f ms, measured %.1f ms", 1e3 * pace.predicted, 1e3 * pace.measured);
 }
 
-static dt_status train(dt_run *run, const dt_resume *resume) {
-    say_start(run, resume);
-    DT_TRY(run_epochs(run));
+static dt_status close_work(dt_run *run) {
     say_pace(run);
     return run->stopping && !dt_run_is_complete(run) ? dt_checkpointing_stop(run) : conclude(run);
+}
+
+static dt_status train(dt_run *run, const dt_resume *resume) {
+    say_start(run, resume);
+    dt_status status = run_epochs(run);
+    if (!dt_failed(&status))
+        status = close_work(run);
+    if (!dt_failed(&status))
+        return dt_comm_agree(run->session.comm, dt_metrics_check(run->metrics));
+    if (status.code != DT_STOPPED)
+        dt_metrics_fail(run->metrics, &status, run->position.step, dt_timer_now() - run->started);
+    return status;
 }
 
 void dt_train_heed_signals(void) {

@@ -42,7 +42,9 @@ struct dt_watchdog {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t ending;
-    bool ends;  /* under the mutex */
+    bool ends;                    /* under the mutex */
+    dt_watchdog_words last_words; /* NULL: none; under the mutex, as is what it is called with */
+    void *words_context;
     bool holds; /* its lifeline */
 };
 
@@ -153,16 +155,27 @@ static void report(const dt_watchdog *watchdog, double now) {
     fflush(stderr);
 }
 
+/* Not while the main thread is at its files: its own words would mix with these. */
+static void speak_last_words(dt_watchdog *watchdog) {
+    if (activity_of(watchdog->mine) == DT_ACTIVITY_FILES)
+        return;
+    pthread_mutex_lock(&watchdog->mutex);
+    if (watchdog->last_words)
+        watchdog->last_words(watchdog->words_context, atomic_load(&watchdog->mine->step));
+    pthread_mutex_unlock(&watchdog->mutex);
+}
+
 /* The lowest rank that runs speaks; all stay until everybody has seen that, else those who look later would
  * miss it. MPI_Abort is not for this thread, and a process that ends with a code other than 0 ends the run as
  * well. */
-static _Noreturn void leave(const dt_watchdog *watchdog, double now) {
+static _Noreturn void leave(dt_watchdog *watchdog, double now) {
     int speaker = 0;
     while (speaker < watchdog->ranks - 1 &&
            (is_lost(watchdog, speaker) || seconds_stopped(watchdog, speaker, now) > 0))
         speaker++;
     /* Ranks that are lost while this one was told to stop have been told so too, and were faster. */
     bool ended = anybody_lost(watchdog) && dt_signals_caught() != 0;
+    speak_last_words(watchdog);
     if (&watchdog->table[speaker] == watchdog->mine && !ended)
         report(watchdog, now);
     (void)nanosleep(&(struct timespec){.tv_sec = 2}, NULL);
@@ -274,6 +287,15 @@ void dt_watchdog_destroy(dt_watchdog *watchdog) {
         dt_lifeline_let_go(&watchdog->mine->life);
     dt_comm_window_release(watchdog->window);
     free(watchdog);
+}
+
+void dt_watchdog_set_last_words(dt_watchdog *watchdog, dt_watchdog_words words, void *context) {
+    if (watchdog->timeout == 0)
+        return;
+    pthread_mutex_lock(&watchdog->mutex);
+    watchdog->last_words = words;
+    watchdog->words_context = context;
+    pthread_mutex_unlock(&watchdog->mutex);
 }
 
 void dt_watchdog_note(dt_watchdog *watchdog, dt_activity activity, int64_t step) {

@@ -33,6 +33,11 @@ typedef struct dt_watchdog dt_watchdog;
  * DT_MACHINE. */
 dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog);
 
+/* What the watchdog's thread calls once before the process leaves, with the step; not while this rank is at
+ * files. `context` must outlive the watchdog. Local. */
+typedef void (*dt_watchdog_words)(void *context, int64_t step);
+void dt_watchdog_set_last_words(dt_watchdog *watchdog, dt_watchdog_words words, void *context);
+
 /* Collective. NULL is fine. */
 void dt_watchdog_destroy(dt_watchdog *watchdog);
 

@@ -10,6 +10,7 @@ options=(--bn-layers none --epochs 2 --checkpoint-every 1step)
 run 2 "$folder/log" "${options[@]}" --lr 1000 --out "$folder/stop"
 [ "$code" -eq 6 ] || fail "stop: exit code $code: $(cat "$folder/log")"
 expect "$folder/log" 'error: epoch 1, step [0-9]+: not finite: the loss of [0-9]+ of 16 samples \(first on rank [01], .*\); first gradient concerned: conv[0-9]/kernel'
+expect "$folder/stop/metrics.jsonl" '"event":"end","reason":"not_finite","code":6,"error":"epoch 1, step [0-9]+: not finite: .*"step":[0-9]+,"seconds":'
 run 1 "$folder/log" "${options[@]}" --lr 1000 --out "$folder/stop" --resume
 [ "$code" -eq 6 ] || fail "resumed into the same values: exit code $code: $(cat "$folder/log")"
 expect "$folder/log" '^resumed: .*after step [1-9]'

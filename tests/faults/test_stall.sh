@@ -55,6 +55,8 @@ for place in 0 2; do
     expect "$folder/log" 'rank 1 \(process [0-9]+\) (waits for|updates|evaluates).* in step [0-9]+'
     [ "$(grep -c 'dtrain: error' "$folder/log")" -eq 1 ] || fail "not one message: $(cat "$folder/log")"
 done
+# Rank 0 was not the one that was stopped: the record of the run has its end.
+expect "$folder/killed/metrics.jsonl" '^\{"event":"end","reason":"stalled","code":76,"step":[0-9]+\}$'
 run 1 "$folder/log" --epochs 1 --out "$folder/killed" --resume
 [ "$code" -eq 0 ] || fail "the checkpoints: $(cat "$folder/log")"
 
