@@ -76,10 +76,13 @@ int main(int count, char **arguments) {
     dt_checkpoint checkpoint = {.weights = base,
                                 .m = base + parameters.floats,
                                 .v = base + 2 * parameters.floats,
-                                .states = base + 3 * parameters.floats};
+                                .states = base + 3 * parameters.floats,
+                                .position = {.learning_rate = 1e-3, .ranks = 1}};
     dt_parameters_init(&parameters, 1, checkpoint.weights, checkpoint.states);
     dt_parameters_init(&parameters, 2, checkpoint.m, checkpoint.states);
     dt_parameters_init(&parameters, 3, checkpoint.v, checkpoint.states);
+    for (size_t i = 0; i < parameters.floats; i++)
+        checkpoint.v[i] *= checkpoint.v[i];
     char path[1100], plain[1100];
     snprintf(path, sizeof path, "%s/bench.weights.h5", arguments[1]);
     snprintf(plain, sizeof plain, "%s/bench.plain", arguments[1]);

@@ -16,6 +16,8 @@
 #include "dtrain/parameters.h"
 #include "dtrain/status.h"
 
+enum { DT_MOST_REWINDS = 3 }; /* of a run */
+
 /* Where a run stands, at the end of a step. */
 typedef struct dt_checkpoint_position {
     int64_t step;       /* steps done since the start of the run; Keras' `iteration` */

@@ -57,6 +57,8 @@ typedef struct dt_exchange {
 } dt_exchange;
 
 /* Exact sums over samples: integers, so the same whatever the cut. */
+enum { DT_LOSS_CAP = 2048 }; /* a single loss beyond it is counted as this */
+
 typedef struct dt_totals {
     int64_t loss;    /* sum of rounded loss * 2^32 */
     int64_t correct; /* samples whose largest logit is the label's (the first largest, as argmax) */

@@ -28,4 +28,17 @@ dt_status dt_weights_network(const char *path, dt_network_config *config);
  */
 dt_status dt_weights_load(const char *path, const dt_parameters *parameters, float *weights, float *states);
 
+enum { DT_UNUSED_TEXT = 400 };
+
+/* Datasets of a file that dt_weights_load makes no use of; those of the group "dtrain" do not count. */
+typedef struct dt_weights_unused {
+    int optimizer;             /* of the optimizer's state */
+    int others;                /* layers that the network has not, and the like */
+    char text[DT_UNUSED_TEXT]; /* places of the first few others: "layers/gru/vars/0, .. and 3 more" */
+} dt_weights_unused;
+
+/* Errors: as dt_weights_load. */
+dt_status dt_weights_find_unused(const char *path, const dt_parameters *parameters,
+                                 dt_weights_unused *unused);
+
 #endif

@@ -24,10 +24,8 @@ static const dt_command_row commands[DT_COMMANDS] = {
     [DT_COMMAND_EXPORT] = {"export", "export FILE|DIR OUT.h5", 2, 2},
 };
 
-#define FIELD(member)        .offset = offsetof(dt_options, member)
-#define FROM_TO(from, to)    .limits = {.low = (from), .high = (to)}
-#define ABOVE_TO(from, to)   .limits = {.low = (from), .high = (to), .low_open = true}
-#define FROM_BELOW(from, to) .limits = {.low = (from), .high = (to), .high_open = true}
+#define FIELD(member)     .offset = offsetof(dt_options, member)
+#define FROM_TO(from, to) .limits = {.low = (from), .high = (to)}
 
 /* The commands that use an option: the last of its columns without a name. */
 enum {
@@ -41,10 +39,7 @@ enum {
 };
 
 /* Effects: the data count by their fingerprint and not by their name, so --data has none; the loss of a test
- * changes nothing in the training, so --test-limit has none.
- *
- * Counts must fit an int. Bounds that are not the mathematics' own: epsilon must not vanish as a float; a
- * dropout above 0.999 keeps fewer than 5 of 4096 units; width 8 is 64 times the memory of width 1. */
+ * changes nothing in the training, so --test-limit has none. Counts must fit an int. */
 static const dt_option table[] = {
     {"data", "WHERE", DT_GROUP_DATA, DT_OPTION_TEXT, DT_EFFECT_NONE, TRAIN | EVAL | INFO, FIELD(data),
      .otherwise = "the first found of $DTRAIN_DATA, data/mnist, ../shared/data/mnist, "
@@ -60,28 +55,29 @@ static const dt_option table[] = {
      FROM_TO(0, INT_MAX), .initial = "0", .text = "test on N of the test images; 0 for all"},
 
     {"epochs", "N", DT_GROUP_TRAINING, DT_OPTION_COUNT, DT_EFFECT_NONE, TRAIN, FIELD(epochs),
-     FROM_TO(1, 1000000), .initial = "10", .text = "passes over the training images"},
+     .limits = DT_LIMITS_EPOCHS, .initial = "10", .text = "passes over the training images"},
     {"batch", "N", DT_GROUP_TRAINING, DT_OPTION_COUNT, DT_EFFECT_MATHEMATICS, TRAIN | INFO | PLAN,
      FIELD(batch), FROM_TO(1, 65536), .initial = "64", .text = "samples of a step, all ranks together"},
     {"max-steps", "N", DT_GROUP_TRAINING, DT_OPTION_COUNT, DT_EFFECT_NONE, TRAIN, FIELD(max_steps),
      FROM_TO(0, INT_MAX), .initial = "0", .text = "stop after N steps; 0 for no limit"},
     {"lr", "RATE", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, DT_EFFECT_MATHEMATICS, TRAIN, FIELD(adam.lr),
-     ABOVE_TO(0, 1000), .initial = "0.001", .text = "learning rate of Adam"},
+     .limits = DT_LIMITS_RATE, .initial = "0.001", .text = "learning rate of Adam"},
     {"beta1", "B", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, DT_EFFECT_MATHEMATICS, TRAIN, FIELD(adam.beta1),
-     FROM_BELOW(0, 1), .initial = "0.9", .text = "Adam's decay of the mean gradient"},
+     .limits = DT_LIMITS_BETA, .initial = "0.9", .text = "Adam's decay of the mean gradient"},
     {"beta2", "B", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, DT_EFFECT_MATHEMATICS, TRAIN, FIELD(adam.beta2),
-     FROM_BELOW(0, 1), .initial = "0.999", .text = "Adam's decay of the mean squared gradient"},
+     .limits = DT_LIMITS_BETA, .initial = "0.999", .text = "Adam's decay of the mean squared gradient"},
     {"eps", "E", DT_GROUP_TRAINING, DT_OPTION_DOUBLE, DT_EFFECT_MATHEMATICS, TRAIN, FIELD(adam.epsilon),
-     FROM_TO(1e-37, 1), .initial = "1e-8", .text = "Adam's addend to the root of the mean squared gradient"},
+     .limits = DT_LIMITS_EPSILON, .initial = "1e-8",
+     .text = "Adam's addend to the root of the mean squared gradient"},
     {"seed", "N", DT_GROUP_TRAINING, DT_OPTION_SEED, DT_EFFECT_MATHEMATICS, TRAIN | EVAL | INFO, FIELD(seed),
      .initial = "1",
      .text = "what initial weights, order of samples, dropout and synthetic digits are drawn from"},
 
     {"width", "F", DT_GROUP_NETWORK, DT_OPTION_DOUBLE, DT_EFFECT_MATHEMATICS, TRAIN | INFO | PLAN,
-     FIELD(network.width), ABOVE_TO(0, 8), .initial = "1",
+     FIELD(network.width), .limits = DT_LIMITS_WIDTH, .initial = "1",
      .text = "factor on the number of channels and units of every hidden layer"},
     {"dropout", "RATE", DT_GROUP_NETWORK, DT_OPTION_FLOAT, DT_EFFECT_MATHEMATICS, TRAIN | PLAN,
-     FIELD(network.dropout), FROM_TO(0, 0.999), .initial = "0.5",
+     FIELD(network.dropout), .limits = DT_LIMITS_DROPOUT, .initial = "0.5",
      .text = "share of units left out behind each hidden dense layer"},
     {"bn-axis", NULL, DT_GROUP_NETWORK, DT_OPTION_CHOICE, DT_EFFECT_MATHEMATICS, TRAIN | PLAN,
      FIELD(network.bn_axis), .choices = {{"rows", DT_BN_ROWS}, {"channels", DT_BN_CHANNELS}},

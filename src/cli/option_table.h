@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "dtrain/limits.h"
 #include "dtrain/train.h"
 
 /* In rising order: of several that are asked for, the highest is done. */
@@ -63,12 +64,6 @@ typedef struct dt_choice {
     const char *name; /* NULL behind the last one */
     int value;
 } dt_choice;
-
-/* The lowest and the highest value; an open end is itself not allowed. */
-typedef struct dt_limits {
-    double low, high;
-    bool low_open, high_open;
-} dt_limits;
 
 typedef struct dt_option {
     const char *name;     /* without the dashes */

@@ -25,7 +25,7 @@ const char *dt_option_values_choices(const dt_option *option, const char *betwee
 /* What is allowed. */
 
 static void allow_count(const dt_option *option, char *text, size_t room) {
-    snprintf(text, room, "a whole number from %.0f to %.0f", option->limits.low, option->limits.high);
+    dt_limits_describe(option->limits, true, text, room);
 }
 
 static void allow_seed(const dt_option *option, char *text, size_t room) {
@@ -34,10 +34,7 @@ static void allow_seed(const dt_option *option, char *text, size_t room) {
 }
 
 static void allow_real(const dt_option *option, char *text, size_t room) {
-    const dt_limits limits = option->limits;
-    const char *between = limits.low_open ? ", up to" : limits.high_open ? " to below" : " to";
-    snprintf(text, room, "a number %s %g%s %g", limits.low_open ? "above" : "from", limits.low, between,
-             limits.high);
+    dt_limits_describe(option->limits, false, text, room);
 }
 
 static void allow_choice(const dt_option *option, char *text, size_t room) {
@@ -84,14 +81,9 @@ static bool read_real(const char *text, double *value) {
     return !*end;
 }
 
-static bool within(dt_limits limits, double value) {
-    return (limits.low_open ? value > limits.low : value >= limits.low) &&
-           (limits.high_open ? value < limits.high : value <= limits.high);
-}
-
 static bool read_count(const dt_option *option, const char *text, void *field) {
     uint64_t value;
-    if (!read_whole(text, &value) || !within(option->limits, (double)value))
+    if (!read_whole(text, &value) || !dt_limits_hold(option->limits, (double)value))
         return false;
     *(int *)field = (int)value;
     return true;
@@ -104,7 +96,7 @@ static bool read_seed(const dt_option *option, const char *text, void *field) {
 
 static bool read_double(const dt_option *option, const char *text, void *field) {
     double value;
-    if (!read_real(text, &value) || !within(option->limits, value))
+    if (!read_real(text, &value) || !dt_limits_hold(option->limits, value))
         return false;
     *(double *)field = value;
     return true;

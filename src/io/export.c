@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dtrain/checkpoint.h"
+#include "dtrain/limits.h"
 #include "dtrain/memory.h"
 #include "dtrain/weights.h"
 #include "io/attributes.h"
@@ -31,8 +32,7 @@ typedef struct model {
     dt_parameters parameters;
     dt_slab memory;
     float *weights, *states; /* in it */
-    double learning_rate;
-    char *options; /* JSON of the run; NULL: unknown */
+    double learning_rate, beta1, beta2, epsilon;
 } model;
 
 /* An entry of the configuration's list of layers. Takes over `settings`. */
@@ -121,21 +121,37 @@ static json_t *model_config(const dt_network *network) {
 }
 
 /* The number that the run's options have under a name. */
-static double option(const json_t *options, const char *name, double otherwise) {
+static dt_status read_option(const char *in, const json_t *options, const char *name, dt_limits limits,
+                             double *number) {
     const json_t *value = json_object_get(options, name);
-    return json_is_number(value) ? json_number_value(value) : otherwise;
+    char allowed[96];
+    if (!json_is_number(value))
+        return dt_ok();
+    *number = json_number_value(value);
+    if (dt_limits_hold(limits, *number))
+        return dt_ok();
+    return dt_fail(DT_FILE, "%s: its --%s is %.10g: it must be %s", in, name, *number,
+                   dt_limits_describe(limits, false, allowed, sizeof allowed));
+}
+
+static dt_status read_adam(const char *in, const char *text, model *held) {
+    static const dt_limits beta = DT_LIMITS_BETA, epsilon = DT_LIMITS_EPSILON;
+    json_t *options = json_loads(text, 0, NULL);
+    dt_status status = read_option(in, options, "beta1", beta, &held->beta1);
+    if (!dt_failed(&status))
+        status = read_option(in, options, "beta2", beta, &held->beta2);
+    if (!dt_failed(&status))
+        status = read_option(in, options, "eps", epsilon, &held->epsilon);
+    json_decref(options);
+    return status;
 }
 
 static json_t *training_config(const model *held) {
-    json_t *options = held->options ? json_loads(held->options, 0, NULL) : NULL;
-    json_t *config =
-        json_pack("{s:s, s:n, s:[s], s:n, s:{s:s, s:{s:s, s:f, s:f, s:f, s:f, s:b}}}", "loss",
-                  "categorical_crossentropy", "loss_weights", "metrics", "accuracy", "weighted_metrics",
-                  "optimizer_config", "class_name", "Adam", "config", "name", "adam", "learning_rate",
-                  held->learning_rate, "beta_1", option(options, "beta1", 0.9), "beta_2",
-                  option(options, "beta2", 0.999), "epsilon", option(options, "eps", 1e-8), "amsgrad", 0);
-    json_decref(options);
-    return config;
+    return json_pack("{s:s, s:n, s:[s], s:n, s:{s:s, s:{s:s, s:f, s:f, s:f, s:f, s:b}}}", "loss",
+                     "categorical_crossentropy", "loss_weights", "metrics", "accuracy", "weighted_metrics",
+                     "optimizer_config", "class_name", "Adam", "config", "name", "adam", "learning_rate",
+                     held->learning_rate, "beta_1", held->beta1, "beta_2", held->beta2, "epsilon",
+                     held->epsilon, "amsgrad", 0);
 }
 
 /* Takes over `value`. */
@@ -273,9 +289,10 @@ static dt_status read_settings(const char *in, model *held) {
     dt_checkpoint checkpoint;
     DT_TRY(dt_checkpoint_peek(in, &checkpoint));
     held->learning_rate = checkpoint.position.learning_rate;
-    held->options = checkpoint.options;
+    dt_status status = read_adam(in, checkpoint.options, held);
+    free(checkpoint.options);
     free(checkpoint.history);
-    return dt_ok();
+    return status;
 }
 
 static dt_status read_model(const char *in, model *held) {
@@ -368,11 +385,10 @@ dt_status dt_export_model(const char *in, const char *out, bool force, const cha
     if (format < 0)
         return unknown_format(out);
     *what = formats[format].text;
-    model held = {.learning_rate = 1e-3};
+    model held = {.learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.999, .epsilon = 1e-8};
     dt_status status = read_model(in, &held);
     if (!dt_failed(&status))
         status = formats[format].write(out, &held);
-    free(held.options);
     dt_slab_release(&held.memory);
     return status;
 }

@@ -3,17 +3,18 @@
 #include "io/header.h"
 
 #include <assert.h>
+#include <limits.h>
+#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
+#include "dtrain/limits.h"
+#include "dtrain/model.h"
 #include "dtrain/version.h"
 
 /* Rises when a reader of the old number would misread the file. 1: weights alone; 2: checksums, a seal, and
  * in a checkpoint the state of the run. */
 enum { FORMAT_VERSION = 2 };
-
-/* No network wider than this fits a machine; a damaged file may ask for anything. */
-static const double width_limit = 64.0;
 
 static const char group_name[] = "dtrain";
 const char dt_header_options[] = "dtrain/options", dt_header_history[] = "dtrain/history";
@@ -22,23 +23,31 @@ const char dt_header_options[] = "dtrain/options", dt_header_history[] = "dtrain
 
 typedef enum field_kind { FIELD_INT, FIELD_INT64, FIELD_UINT64, FIELD_DOUBLE } field_kind;
 
-/* The attributes of a position. */
-static const struct {
+typedef struct field {
     const char *name;
     field_kind kind;
     size_t offset;
-} fields[] = {
-    {"step", FIELD_INT64, offsetof(dt_checkpoint_position, step)},
-    {"epoch", FIELD_INT, offsetof(dt_checkpoint_position, epoch)},
-    {"batch", FIELD_INT, offsetof(dt_checkpoint_position, batch)},
-    {"train_loss", FIELD_INT64, offsetof(dt_checkpoint_position, train_loss)},
-    {"train_correct", FIELD_INT64, offsetof(dt_checkpoint_position, train_correct)},
-    {"train_samples", FIELD_INT64, offsetof(dt_checkpoint_position, train_samples)},
-    {"best_loss", FIELD_DOUBLE, offsetof(dt_checkpoint_position, best_loss)},
-    {"learning_rate", FIELD_DOUBLE, offsetof(dt_checkpoint_position, learning_rate)},
-    {"rewinds", FIELD_INT, offsetof(dt_checkpoint_position, rewinds)},
-    {"ranks", FIELD_INT, offsetof(dt_checkpoint_position, ranks)},
-    {"data_fingerprint", FIELD_UINT64, offsetof(dt_checkpoint_position, data_fingerprint)},
+    dt_limits limits; /* what a file may claim */
+} field;
+
+/* No epoch has more images, and none more steps than images. */
+#define COUNT_MOST ((double)INT_MAX)
+
+#define PLACE(member) offsetof(dt_checkpoint_position, member)
+
+/* The attributes of a position. A run's best loss is infinite until it has one. */
+static const field fields[] = {
+    {"step", FIELD_INT64, PLACE(step), {.low = 0, .high = DT_EPOCHS_MOST * COUNT_MOST}},
+    {"epoch", FIELD_INT, PLACE(epoch), {.low = 0, .high = DT_EPOCHS_MOST}},
+    {"batch", FIELD_INT, PLACE(batch), {.low = 0, .high = COUNT_MOST}},
+    {"train_loss", FIELD_INT64, PLACE(train_loss), {.low = 0, .high = 0x1p62}},
+    {"train_correct", FIELD_INT64, PLACE(train_correct), {.low = 0, .high = COUNT_MOST}},
+    {"train_samples", FIELD_INT64, PLACE(train_samples), {.low = 0, .high = COUNT_MOST}},
+    {"best_loss", FIELD_DOUBLE, PLACE(best_loss), {.low = 0, .high = INFINITY}},
+    {"learning_rate", FIELD_DOUBLE, PLACE(learning_rate), DT_LIMITS_RATE},
+    {"rewinds", FIELD_INT, PLACE(rewinds), {.low = 0, .high = DT_MOST_REWINDS}},
+    {"ranks", FIELD_INT, PLACE(ranks), {.low = 1, .high = COUNT_MOST}},
+    {"data_fingerprint", FIELD_UINT64, PLACE(data_fingerprint), {.low = 0, .high = 0x1p64}},
 };
 
 static hid_t field_type(field_kind kind) {
@@ -144,13 +153,20 @@ static dt_status read_choice(const dt_group *group, const char *name, const char
                    group->path, group_name, name, text);
 }
 
+static dt_status refuse(const dt_group *group, const char *name, double value, dt_limits limits, bool whole) {
+    char allowed[96];
+    return dt_fail(DT_FILE, "%s: the attribute %s/%s is %.10g: it must be %s", group->path, group_name, name,
+                   value, dt_limits_describe(limits, whole, allowed, sizeof allowed));
+}
+
+/* The limits of the options that these were. The dropout is stored as a float, which may be a little above
+ * its limit. */
 static dt_status check_network(const dt_group *group, const dt_network_config *config) {
-    if (!(config->width > 0.0 && config->width <= width_limit))
-        return dt_fail(DT_FILE, "%s: the attribute %s/width is %g: it must be above 0 and at most %g",
-                       group->path, group_name, config->width, width_limit);
-    if (!(config->dropout >= 0.0f && config->dropout < 1.0f))
-        return dt_fail(DT_FILE, "%s: the attribute %s/dropout is %g: it must be at least 0 and below 1",
-                       group->path, group_name, (double)config->dropout);
+    static const dt_limits width = DT_LIMITS_WIDTH, dropout = DT_LIMITS_DROPOUT;
+    if (!dt_limits_hold(width, config->width))
+        return refuse(group, "width", config->width, width, false);
+    if (!dt_limits_hold(dropout, config->dropout) && config->dropout != (float)dropout.high)
+        return refuse(group, "dropout", (double)config->dropout, dropout, false);
     return dt_ok();
 }
 
@@ -169,15 +185,48 @@ bool dt_header_has_position(const dt_group *group) {
     return dt_attribute_exists(group, fields[0].name);
 }
 
+static dt_status read_real(const dt_group *group, const field *row, double *value) {
+    DT_TRY(dt_attribute_read(group, row->name, H5T_FLOAT, H5T_NATIVE_DOUBLE, value));
+    return dt_limits_hold(row->limits, *value) ? dt_ok()
+                                               : refuse(group, row->name, *value, row->limits, false);
+}
+
+/* As the widest type, so that the value that is checked is the one that the file has. */
+static dt_status read_whole(const dt_group *group, const field *row, void *place) {
+    int64_t value;
+    DT_TRY(dt_attribute_read(group, row->name, H5T_INTEGER, H5T_NATIVE_INT64, &value));
+    if (!dt_limits_hold(row->limits, (double)value))
+        return refuse(group, row->name, (double)value, row->limits, true);
+    if (row->kind == FIELD_INT)
+        *(int *)place = (int)value;
+    else
+        *(int64_t *)place = value;
+    return dt_ok();
+}
+
+static dt_status read_field(const dt_group *group, const field *row, void *place) {
+    if (row->kind == FIELD_DOUBLE)
+        return read_real(group, row, place);
+    if (row->kind == FIELD_UINT64)
+        return dt_attribute_read(group, row->name, H5T_INTEGER, H5T_NATIVE_UINT64, place);
+    return read_whole(group, row, place);
+}
+
+/* Sums over samples cannot exceed what so many samples have. */
+static dt_status check_sums(const dt_group *group, const dt_checkpoint_position *at) {
+    if (at->train_correct > at->train_samples)
+        return dt_fail(DT_FILE, "%s: the attribute %s/train_correct is %lld, of %lld samples", group->path,
+                       group_name, (long long)at->train_correct, (long long)at->train_samples);
+    if ((double)at->train_loss > (double)at->train_samples * DT_LOSS_CAP * 0x1p32)
+        return dt_fail(DT_FILE, "%s: the attribute %s/train_loss is %lld, too much for %lld samples",
+                       group->path, group_name, (long long)at->train_loss, (long long)at->train_samples);
+    return dt_ok();
+}
+
 dt_status dt_header_read_position(const dt_group *group, dt_checkpoint_position *position) {
     for (int i = 0; i < COUNT(fields); i++)
-        DT_TRY(dt_attribute_read(group, fields[i].name,
-                                 fields[i].kind == FIELD_DOUBLE ? H5T_FLOAT : H5T_INTEGER,
-                                 field_type(fields[i].kind), (char *)position + fields[i].offset));
-    if (position->step < 0 || position->epoch < 0 || position->batch < 0)
-        return dt_fail(DT_FILE, "%s: the position of the run is not one: step %lld, epoch %d, batch %d",
-                       group->path, (long long)position->step, position->epoch, position->batch);
-    return dt_ok();
+        DT_TRY(read_field(group, &fields[i], (char *)position + fields[i].offset));
+    return check_sums(group, position);
 }
 
 static dt_status peek(const dt_library_file *file, dt_network_config *config, bool *has_position) {

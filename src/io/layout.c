@@ -70,6 +70,7 @@ static void add_variable(dt_catalogue *catalogue, const dt_parameters *parameter
     dt_layout_tensor_layer(parameters, tensor, layer);
     snprintf(entry->place, sizeof entry->place, "layers/%.60s/vars/%d", layer,
              variable_numbers[tensor->role]);
+    entry->squares = tensor->role == DT_TENSOR_MOVING_VARIANCE;
 }
 
 void dt_catalogue_add_network(dt_catalogue *catalogue, const dt_parameters *parameters, float *weights,
@@ -80,15 +81,16 @@ void dt_catalogue_add_network(dt_catalogue *catalogue, const dt_parameters *para
         add_variable(catalogue, parameters, &parameters->states[i], states);
 }
 
-static void add_slot(dt_catalogue *catalogue, const dt_tensor *tensor, const char *suffix, float *slab,
-                     int number) {
+static dt_entry *add_slot(dt_catalogue *catalogue, const dt_tensor *tensor, const char *suffix, float *slab,
+                          int number) {
     dt_entry *entry = append(catalogue, tensor, suffix, slab);
     snprintf(entry->place, sizeof entry->place, "optimizer/vars/%d", number);
+    return entry;
 }
 
 void dt_catalogue_add_adam(dt_catalogue *catalogue, const dt_parameters *parameters, float *m, float *v) {
     for (int i = 0; i < parameters->count; i++) {
         add_slot(catalogue, &parameters->tensors[i], " momentum", m, 2 + 2 * i);
-        add_slot(catalogue, &parameters->tensors[i], " velocity", v, 3 + 2 * i);
+        add_slot(catalogue, &parameters->tensors[i], " velocity", v, 3 + 2 * i)->squares = true;
     }
 }

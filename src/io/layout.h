@@ -26,6 +26,7 @@ typedef struct dt_entry {
     char place[DT_PLACE_BYTES]; /* "layers/conv2d/vars/0", "optimizer/vars/2" */
     const dt_tensor *tensor;
     float *values;
+    bool squares; /* no value is below 0 */
 } dt_entry;
 
 /* All tensors of a file. */

@@ -135,6 +135,10 @@ dt_status dt_library_open(const char *path, dt_library_file *file) {
     return open_file(path, file);
 }
 
+bool dt_library_has(const dt_library_file *file, const char *place) {
+    return H5Lexists(file->handle, place, H5P_DEFAULT) > 0;
+}
+
 /* HDF5 1.12 gave visitors another type. Names that end in a number mean the same whichever of its interfaces
  * the library or a compiler flag makes the default (H5_USE_18_API). */
 #if H5_VERSION_GE(1, 12, 0)

@@ -40,6 +40,9 @@ typedef struct dt_library_file {
  * HDF5, cut short, damaged, made of what a file of weights may not be made of (screening.h); DT_MEMORY. */
 dt_status dt_library_open(const char *path, dt_library_file *file);
 
+/* Whether every link of a place is there, from the root: "layers/conv2d/vars/0". */
+bool dt_library_has(const dt_library_file *file, const char *place);
+
 /* Called with the path of a dataset, from the root. */
 typedef dt_status (*dt_library_visitor)(void *context, const char *place);
 

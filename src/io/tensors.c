@@ -2,6 +2,7 @@
 /* Datasets with checksums. */
 #include "io/tensors.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -134,6 +135,20 @@ static dt_status read_dataset(const dt_library_file *file, const dt_entry *entry
     return status;
 }
 
+/* Checked like an option: with one value that is none, every loss is none. */
+static dt_status check_range(const dt_library_file *file, const dt_entry *entry) {
+    for (size_t i = 0; i < entry->tensor->count; i++) {
+        float value = entry->values[i];
+        if (isfinite(value) && !(entry->squares && value < 0.0f))
+            continue;
+        char what[WHAT_BYTES];
+        describe(entry, what);
+        return dt_fail(DT_FILE, "%s: %s has the value %g at place %zu, which must be %s", file->path, what,
+                       (double)value, i, entry->squares ? "finite and not below 0" : "finite");
+    }
+    return dt_ok();
+}
+
 static dt_status read_entry(const dt_library_file *file, const dt_group *checksums, const dt_entry *entry) {
     hid_t dataset = H5Dopen2(file->handle, entry->place, H5P_DEFAULT);
     if (dataset < 0)
@@ -144,7 +159,9 @@ static dt_status read_entry(const dt_library_file *file, const dt_group *checksu
         return status;
     char what[WHAT_BYTES];
     describe(entry, what);
-    return check_checksum(checksums, entry->place, what, entry->values, entry->tensor->count * sizeof(float));
+    DT_TRY(
+        check_checksum(checksums, entry->place, what, entry->values, entry->tensor->count * sizeof(float)));
+    return check_range(file, entry);
 }
 
 dt_status dt_tensors_read_all(const dt_library_file *file, const dt_catalogue *catalogue) {

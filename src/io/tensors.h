@@ -28,7 +28,8 @@ dt_status dt_tensors_add_text(dt_image *image, const dt_group *checksums, const 
                               const char *text);
 
 /* Reads all tensors of a catalogue and compares the checksums that the file has. Errors: DT_FILE, naming the
- * first tensor that is missing, has another shape (both are told), or fails its checksum. */
+ * first tensor that is missing, has another shape (both are told), fails its checksum, or has a value that is
+ * not finite or, where squares are kept, below 0. */
 dt_status dt_tensors_read_all(const dt_library_file *file, const dt_catalogue *catalogue);
 
 /* Reads a single number as `type`, the type that it was added with. Errors: DT_FILE. */

@@ -3,6 +3,7 @@
 #include "dtrain/weights.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "dtrain/checkpoint.h"
@@ -83,23 +84,126 @@ static dt_status check_header(const dt_library_file *file, const dt_parameters *
     return status;
 }
 
+enum { FEW = 4 };
+
+/* A visit under way. */
+typedef struct search {
+    const dt_catalogue *catalogue;
+    dt_weights_unused *unused;
+} search;
+
+static bool begins_with(const char *place, const char *folder) {
+    return strncmp(place, folder, strlen(folder)) == 0;
+}
+
+static dt_status note_unused(void *context, const char *place) {
+    const search *held = context;
+    dt_weights_unused *unused = held->unused;
+    if (begins_with(place, "dtrain/"))
+        return dt_ok();
+    for (int i = 0; i < held->catalogue->count; i++)
+        if (strcmp(held->catalogue->entries[i].place, place) == 0)
+            return dt_ok();
+    if (begins_with(place, "optimizer/") || begins_with(place, "optimizer_weights/")) {
+        unused->optimizer++;
+        return dt_ok();
+    }
+    size_t used = strlen(unused->text);
+    if (unused->others++ < FEW)
+        snprintf(unused->text + used, sizeof unused->text - used, "%s%.80s", used ? ", " : "", place);
+    return dt_ok();
+}
+
+static dt_status find_unused(const dt_library_file *file, const dt_catalogue *catalogue,
+                             dt_weights_unused *unused) {
+    search held = {catalogue, unused};
+    *unused = (dt_weights_unused){0};
+    DT_TRY(dt_library_visit_datasets(file, note_unused, &held));
+    size_t used = strlen(unused->text);
+    if (unused->others > FEW)
+        snprintf(unused->text + used, sizeof unused->text - used, " and %d more", unused->others - FEW);
+    return dt_ok();
+}
+
+/* A link on the way that is not there is an error to the library. */
+static int list_missing(const dt_library_file *file, const dt_catalogue *catalogue, char *text, size_t room) {
+    int count = 0;
+    text[0] = '\0';
+    for (int i = 0; i < catalogue->count; i++) {
+        const dt_entry *entry = &catalogue->entries[i];
+        size_t used = strlen(text);
+        if (dt_library_has(file, entry->place))
+            continue;
+        if (count++ < FEW)
+            snprintf(text + used, room - used, "%s%s (%s)", used ? ", " : "", entry->label, entry->place);
+    }
+    return count;
+}
+
+/* All that is missing is told at once, and what is there in its place. */
+static dt_status check_present(const dt_library_file *file, const dt_catalogue *catalogue) {
+    char missing[FEW * (DT_LABEL_BYTES + DT_PLACE_BYTES + 8)], more[40] = "";
+    int count = list_missing(file, catalogue, missing, sizeof missing);
+    if (count == 0)
+        return dt_ok();
+    dt_weights_unused unused;
+    DT_TRY(find_unused(file, catalogue, &unused));
+    if (count > FEW)
+        snprintf(more, sizeof more, " and %d more", count - FEW);
+    return dt_fail(DT_FILE, "%s: tensor%s missing: %s%s%s%s%s", file->path, count == 1 ? " is" : "s are",
+                   missing, more, unused.others > 0 ? ". In the file are " : "", unused.text,
+                   unused.others > 0
+                       ? ": layers are found by the names that Keras counts, conv2d, conv2d_1, .., "
+                         "dense, .."
+                       : "");
+}
+
 dt_status dt_weights_read(const dt_library_file *file, const dt_parameters *parameters,
                           const dt_catalogue *catalogue) {
     DT_TRY(check_header(file, parameters));
+    DT_TRY(check_present(file, catalogue));
     DT_TRY(dt_tensors_read_all(file, catalogue));
     return check_no_more_layers(file, parameters);
 }
 
-dt_status dt_weights_load(const char *path, const dt_parameters *parameters, float *weights, float *states) {
-    dt_catalogue catalogue = {.count = 0};
+/* What is done with an open file. */
+typedef dt_status (*user)(const dt_library_file *file, const dt_parameters *parameters,
+                          const dt_catalogue *catalogue, void *context);
+
+static dt_status open_and(user use, const char *path, const dt_parameters *parameters,
+                          const dt_catalogue *catalogue, void *context) {
     dt_library_file file;
-    dt_catalogue_add_network(&catalogue, parameters, weights, states);
     dt_library_voice voice = dt_library_silence();
     dt_status status = dt_library_open(path, &file);
     if (!dt_failed(&status)) {
-        status = dt_weights_read(&file, parameters, &catalogue);
+        status = use(&file, parameters, catalogue, context);
         dt_library_close(file.handle, H5Fclose, path, &status);
     }
     dt_library_restore(voice);
     return status;
+}
+
+static dt_status use_by_reading(const dt_library_file *file, const dt_parameters *parameters,
+                                const dt_catalogue *catalogue, void *context) {
+    (void)context;
+    return dt_weights_read(file, parameters, catalogue);
+}
+
+static dt_status use_by_search(const dt_library_file *file, const dt_parameters *parameters,
+                               const dt_catalogue *catalogue, void *context) {
+    (void)parameters;
+    return find_unused(file, catalogue, context);
+}
+
+dt_status dt_weights_load(const char *path, const dt_parameters *parameters, float *weights, float *states) {
+    dt_catalogue catalogue = {.count = 0};
+    dt_catalogue_add_network(&catalogue, parameters, weights, states);
+    return open_and(use_by_reading, path, parameters, &catalogue, NULL);
+}
+
+dt_status dt_weights_find_unused(const char *path, const dt_parameters *parameters,
+                                 dt_weights_unused *unused) {
+    dt_catalogue catalogue = {.count = 0};
+    dt_catalogue_add_network(&catalogue, parameters, NULL, NULL);
+    return open_and(use_by_search, path, parameters, &catalogue, unused);
 }

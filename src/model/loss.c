@@ -6,7 +6,7 @@
 
 /* Losses are summed as multiples of 2^-32: 2^20 samples of loss 2^11 fit, and rounding is 1e-10 of a loss
  * near 1. Single losses beyond the cap are counted as the cap. */
-static const double loss_unit = 0x1p32, loss_cap = 2048.0;
+static const double loss_unit = 0x1p32, loss_cap = DT_LOSS_CAP;
 
 static int argmax(const float *logits) {
     int best = 0;

@@ -16,8 +16,6 @@
 #include "train/folder.h"
 #include "train/settings.h"
 
-enum { MAX_REWINDS = 3 };
-
 static bool is_folder(const char *path) {
     struct stat facts;
     return stat(path, &facts) == 0 && S_ISDIR(facts.st_mode);
@@ -92,6 +90,15 @@ static dt_status check_before_loading(dt_run *run, const char *source) {
     return dt_failed(&status) ? status : check_shape(run, path);
 }
 
+/* Rank 0: --override alone can have made an epoch shorter. */
+static dt_status check_batch(const dt_run *run, const char *path, const dt_checkpoint_position *at) {
+    int batches = dt_run_batches(run);
+    if (run->session.options->override || at->batch <= batches)
+        return dt_ok();
+    return dt_fail(DT_FILE, "%s: the attribute dtrain/batch is %d: an epoch has %d batches", path, at->batch,
+                   batches);
+}
+
 /* Batches done, counted in the batches of now, when --override changed their size. */
 static void recount_batches(dt_run *run, const char *stored) {
     dt_checkpoint_position *at = &run->position;
@@ -132,6 +139,7 @@ static dt_status check_goal(const dt_options *options, const char *path, const d
 static dt_status adopt(dt_run *run, const char *path, const dt_checkpoint *checkpoint) {
     const dt_options *options = run->session.options;
     DT_TRY(check_settings(run, path, checkpoint, true));
+    DT_TRY(check_batch(run, path, &checkpoint->position));
     DT_TRY(check_goal(options, path, &checkpoint->position));
     DT_TRY(dt_history_create(checkpoint->history, &run->history));
     run->position = checkpoint->position;
@@ -215,12 +223,25 @@ dt_status dt_resume_read(dt_run *run, dt_resume *resume) {
     return dt_ok();
 }
 
+/* What a file has and --init does not take: moments as a matter of course, layers perhaps by mistake. */
+static dt_status say_unused(const char *path, const dt_parameters *parameters) {
+    dt_weights_unused unused;
+    DT_TRY(dt_weights_find_unused(path, parameters, &unused));
+    if (unused.optimizer > 0)
+        dt_log_note("--init: %s: the optimizer's state is not used (%d tensors)", path, unused.optimizer);
+    if (unused.others > 0)
+        dt_log_warning("--init: %s: not used: %s", path, unused.text);
+    return dt_ok();
+}
+
 /* Rank 0: the weights of a file and the optimizer's state of a beginning. */
 static dt_status read_weights(dt_run *run, dt_strategy_image image) {
+    const char *path = run->session.options->init;
     const dt_parameters *parameters = dt_model_parameters(run->session.model);
     memset(image.m, 0, parameters->floats * sizeof(float));
     memset(image.v, 0, parameters->floats * sizeof(float));
-    return dt_weights_load(run->session.options->init, parameters, image.weights, image.states);
+    DT_TRY(dt_weights_load(path, parameters, image.weights, image.states));
+    return say_unused(path, parameters);
 }
 
 dt_status dt_resume_place(dt_run *run, const dt_resume *resume) {
@@ -276,8 +297,9 @@ dt_status dt_resume_rewind(dt_run *run, const dt_status *trouble) {
     int rewinds = run->position.rewinds + 1;
     double rate = run->position.learning_rate / 2;
     dt_resume resume = {0};
-    if (rewinds > MAX_REWINDS)
-        return dt_fail(trouble->code, "%s. The run went back %d times already", trouble->text, MAX_REWINDS);
+    if (rewinds > DT_MOST_REWINDS)
+        return dt_fail(trouble->code, "%s. The run went back %d times already", trouble->text,
+                       DT_MOST_REWINDS);
     dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, from);
     DT_TRY(dt_comm_agree(run->session.comm, dt_run_rank(run) == 0 ? read_last(run, &resume) : dt_ok()));
     run->position.learning_rate = rate;
@@ -288,7 +310,8 @@ dt_status dt_resume_rewind(dt_run *run, const dt_status *trouble) {
     const dt_checkpoint_position *at = &run->position;
     run->saved = (dt_run_saved){at->step, at->epoch, at->batch, dt_timer_now()};
     dt_log_warning("%s", trouble->text);
-    dt_log_warning("rewind %d of %d: back to %s, learning rate %g", rewinds, MAX_REWINDS, resume.path, rate);
+    dt_log_warning("rewind %d of %d: back to %s, learning rate %g", rewinds, DT_MOST_REWINDS, resume.path,
+                   rate);
     dt_metrics_rewind(run->metrics, from, at);
     return dt_ok();
 }

@@ -4,8 +4,10 @@
  * checkpoint_case newest FOLDER WIDTH: loads the newest that is whole, checks that it holds exactly what its
  * step says, and prints the step; exit code 1 when there is none, 3 when the values are wrong.
  * checkpoint_case file FILE WIDTH: loads one file; the same codes, and 4 with a message when it is refused.
+ * checkpoint_case claim FILE NAME VALUE: puts a number in the place of an attribute of the position.
  *
  * The values of a step are a function of the step. */
+#include <hdf5.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +75,8 @@ static long visit_all(long step, bool set) {
 static int save(const char *folder, long step) {
     char path[DT_CHECKPOINT_PATH];
     visit_all(step, true);
-    checkpoint.position = (dt_checkpoint_position){.step = step, .epoch = (int)step, .learning_rate = 0.001};
+    checkpoint.position =
+        (dt_checkpoint_position){.step = step, .epoch = (int)step, .learning_rate = 0.001, .ranks = 1};
     checkpoint.options = strdup("{\"seed\":1}");
     checkpoint.history = strdup("[{\"epoch\":1,\"loss\":0.5}]");
     dt_checkpoint_name(folder, step, path);
@@ -115,7 +118,25 @@ static int load(const char *source) {
     return found ? judge() : 1;
 }
 
+/* As a whole number when the text is one. */
+static int claim(const char *path, const char *name, const char *text) {
+    const double value = atof(text);
+    const int64_t number = atoll(text);
+    bool whole = !text[strspn(text, "-0123456789")];
+    hid_t type = whole ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE, space = H5Screate(H5S_SCALAR);
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), group = H5Gopen2(file, "dtrain", H5P_DEFAULT);
+    H5Adelete(group, name);
+    hid_t attribute = H5Acreate2(group, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
+    herr_t done = H5Awrite(attribute, type, whole ? (const void *)&number : (const void *)&value);
+    H5Aclose(attribute);
+    H5Gclose(group);
+    H5Sclose(space);
+    return H5Fclose(file) < 0 || done < 0;
+}
+
 int main(int count, char **arguments) {
+    if (count == 5 && strcmp(arguments[1], "claim") == 0)
+        return claim(arguments[2], arguments[3], arguments[4]);
     bool saves = count == 5 && strcmp(arguments[1], "save") == 0;
     if (!saves &&
         (count != 4 || (strcmp(arguments[1], "newest") != 0 && strcmp(arguments[1], "file") != 0))) {

@@ -77,7 +77,7 @@ static int set_up(void **state) {
     fill(parameters.tensors, parameters.count, saved.m, 100.0f);
     fill(parameters.tensors, parameters.count, saved.v, 200.0f);
     fill(parameters.states, parameters.state_count, saved.states, 300.0f);
-    saved.position = (dt_checkpoint_position){.step = 860, .epoch = 1, .learning_rate = 1e-3};
+    saved.position = (dt_checkpoint_position){.step = 860, .epoch = 1, .learning_rate = 1e-3, .ranks = 1};
     saved.options = strdup("{\"seed\":1}");
     saved.history = strdup("[{\"epoch\":1}]");
     assert_ok(dt_checkpoint_save(path, &network, &parameters, &saved, NULL));

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
-# test_resume.sh DTRAIN: a run that is cut into pieces, each on another number of ranks or threads, ends with the bits of
+# test_resume.sh DTRAIN CASE: a run that is cut into pieces, each on another number of ranks or threads, ends with the bits of
 # the whole one; what may change and what not; folders with nothing in them, or with something else.
 # shellcheck disable=SC2154 # dtrain, folder, code and launcher are set in common.sh
 . "$(dirname "$0")/common.sh"
+case=$2
 options=(--epochs 4)
 
 # said PATTERN: and exit code 0.
@@ -93,6 +94,18 @@ said '^resumed: .*step-99999999.weights.h5: epoch 3, after step 70'
 [ -e "$folder/names/earlier-1/step-00000002.weights.h5" ] || fail "a newer one stayed: $(ls -R "$folder/names")"
 [ "$(result "$folder/names")" = "$expected" ] || fail "from a copy: $(result "$folder/names")"
 
+# 3d. What a file claims is checked like an option.
+claimed=$folder/claimed.weights.h5
+for claim in 'batch 5000 dtrain/batch is 5000: an epoch has 35 batches' \
+    'learning_rate -1.0 dtrain/learning_rate is -1: it must be a number above 0, up to 1000' \
+    'rewinds -5 dtrain/rewinds is -5: it must be a whole number from 0 to 3'; do
+    read -r name number expected_text <<<"$claim"
+    cp "$folder/whole/step-00000070.weights.h5" "$claimed"
+    "$case" claim "$claimed" "$name" "$number"
+    run 1 "$folder/log" "${options[@]}" --out "$folder/claims" --resume="$claimed"
+    refused 4 "claimed.weights.h5: the attribute $expected_text"
+done
+
 # 4. The newest is damaged: the one before is taken, and the damaged one is set aside. None is whole: no fresh start.
 cp -r "$folder/whole" "$folder/damaged"
 rm "$folder/damaged/best.weights.h5"
@@ -133,6 +146,7 @@ run 2 "$folder/log" --epochs 1 --init "$folder/whole/last.weights.h5" --out "$fo
 said '^epoch 1/1'
 awk -v loss="$(value "$folder/init/metrics.jsonl" epoch loss)" 'BEGIN { exit !(loss < 1.2) }' ||
     fail "--init: loss $(value "$folder/init/metrics.jsonl" epoch loss)"
+expect "$folder/log" "^--init: .*/last.weights.h5: the optimizer's state is not used \(54 tensors\)"
 run 1 "$folder/log" --epochs 1 --width 0.06 --init "$folder/whole/last.weights.h5" --out "$folder/init"
 refused 2 'is whole, but of another shape: --width 0.05 then, 0.06 now'
 echo "all resumed as they should"

@@ -48,14 +48,14 @@ static contents full_contents(int64_t step) {
     float scale = 1.0f + (float)step;
     fill(made.parameters.tensors, made.parameters.count, made.checkpoint.weights, scale);
     fill(made.parameters.tensors, made.parameters.count, made.checkpoint.m, 100 * scale);
-    fill(made.parameters.tensors, made.parameters.count, made.checkpoint.v, -100 * scale);
-    fill(made.parameters.states, made.parameters.state_count, made.checkpoint.states, -scale);
+    fill(made.parameters.tensors, made.parameters.count, made.checkpoint.v, 1000 * scale);
+    fill(made.parameters.states, made.parameters.state_count, made.checkpoint.states, 10 * scale);
     made.checkpoint.position = (dt_checkpoint_position){
         .step = step,
         .epoch = 2,
         .batch = 5,
-        .train_loss = INT64_MIN + 3,
-        .train_correct = INT64_C(1) << 40,
+        .train_loss = (INT64_C(77) << 43) - 3,
+        .train_correct = 76,
         .train_samples = 77,
         .best_loss = 0.1,
         .learning_rate = 1.0 / 3.0,
@@ -331,6 +331,106 @@ static void test_damaged_tensor_is_named(void **state) {
     }
 }
 
+/* Puts a number in the place of an attribute of the position; whole as an int64, else as a double. */
+static void set_attribute(const char *name, bool whole, double value) {
+    const int64_t number = whole ? (value >= 0x1p63 ? INT64_MAX : (int64_t)value) : 0;
+    hid_t type = whole ? H5T_NATIVE_INT64 : H5T_NATIVE_DOUBLE;
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), group = H5Gopen2(file, "dtrain", H5P_DEFAULT);
+    assert_true(H5Adelete(group, name) >= 0);
+    hid_t space = H5Screate(H5S_SCALAR), attribute = H5Acreate2(group, name, type, space, 0, 0);
+    assert_true(H5Awrite(attribute, type, whole ? (const void *)&number : (const void *)&value) >= 0);
+    H5Aclose(attribute);
+    H5Sclose(space);
+    H5Gclose(group);
+    H5Fclose(file);
+}
+
+static const struct {
+    const char *name;
+    bool whole;
+    double value;
+    const char *message; /* NULL: allowed */
+} claims[] = {
+    {"learning_rate", false, -1, "is -1: it must be a number above 0, up to 1000"},
+    {"learning_rate", false, 0, "is 0: "},
+    {"learning_rate", false, 1e300, "is 1e+300: "},
+    {"learning_rate", false, NAN, "nan: "},
+    {"learning_rate", false, INFINITY, "is inf: "},
+    {"learning_rate", false, 1000, NULL},
+    {"step", true, -1, "is -1: it must be a whole number from 0 to 2147483647000000"},
+    {"step", true, 0x1p63, "is 9.223372037e+18: "},
+    {"epoch", true, -1, "is -1: it must be a whole number from 0 to 1000000"},
+    {"epoch", true, 1000001, "is 1000001: "},
+    {"epoch", true, 0x1p63, "is 9.223372037e+18: "},
+    {"epoch", true, 1000000, NULL},
+    {"batch", true, -7, "is -7: it must be a whole number from 0 to 2147483647"},
+    {"batch", true, 0x1p31, "is 2147483648: "},
+    {"batch", true, 0x1p32 + 1, "is 4294967297: "},
+    {"rewinds", true, -5, "is -5: it must be a whole number from 0 to 3"},
+    {"rewinds", true, 4, "is 4: "},
+    {"rewinds", true, 3, NULL},
+    {"ranks", true, 0, "is 0: it must be a whole number from 1 to 2147483647"},
+    {"ranks", true, -1, "is -1: "},
+    {"train_samples", true, -1, "is -1: "},
+    {"train_samples", true, 75, "dtrain/train_correct is 76, of 75 samples"},
+    {"train_samples", true, 76, "dtrain/train_loss is 677299162710013, too much for 76 samples"},
+    {"train_correct", true, 78, "is 78, of 77 samples"},
+    {"train_correct", true, -1, "is -1: "},
+    {"train_loss", true, -1, "is -1: "},
+    {"train_loss", true, 0x1p63, "is 9.223372037e+18: "},
+    {"train_loss", true, 0x1p60, "is 1152921504606846976, too much for 77 samples"},
+    {"best_loss", false, -1, "is -1: it must be a number from 0 to inf"},
+    {"best_loss", false, NAN, "nan: "},
+    {"best_loss", false, INFINITY, NULL},
+    {"epoch", false, 2.5, "dtrain/epoch is not one value of the expected kind"},
+    {"width", false, 8.5, "is 8.5: it must be a number above 0, up to 8"},
+    {"dropout", false, NAN, "nan: it must be a number from 0 to 0.999"},
+};
+
+static void test_claims_are_checked_like_options(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof claims / sizeof claims[0]; i++) {
+        save_step(3, path);
+        set_attribute(claims[i].name, claims[i].whole, claims[i].value);
+        contents found = empty_contents(small);
+        dt_status status = dt_checkpoint_load(path, &found.parameters, &found.checkpoint);
+        const char *expected = claims[i].message;
+        if (expected ? status.code != DT_FILE || !strstr(status.text, expected) || !strstr(status.text, path)
+                     : dt_failed(&status))
+            fail_msg("%s %g: %s", claims[i].name, claims[i].value, status.text);
+        release(&found);
+    }
+}
+
+static void set_moment(const char *place, float value) {
+    save_step(3, path);
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), dataset = H5Dopen2(file, place, H5P_DEFAULT);
+    assert_true(H5Ldelete(file, "dtrain/checksums", H5P_DEFAULT) >= 0);
+    hid_t space = H5Dget_space(dataset), one = H5Screate(H5S_SCALAR);
+    hsize_t first[4] = {0}, count[4] = {1, 1, 1, 1};
+    assert_true(H5Sselect_hyperslab(space, H5S_SELECT_SET, first, NULL, count, NULL) >= 0);
+    assert_true(H5Dwrite(dataset, H5T_NATIVE_FLOAT, one, space, H5P_DEFAULT, &value) >= 0);
+    H5Sclose(one);
+    H5Sclose(space);
+    H5Dclose(dataset);
+    H5Fclose(file);
+}
+
+static void test_moments_are_checked(void **state) {
+    (void)state;
+    set_moment("optimizer/vars/2", NAN);
+    assert_load_fails("tensor conv1/kernel momentum (optimizer/vars/2) has the value nan at place 0");
+    set_moment("optimizer/vars/53", INFINITY);
+    assert_load_fails("tensor fc3/bias velocity (optimizer/vars/53) has the value inf at place 0");
+    set_moment("optimizer/vars/53", -1e-20f);
+    assert_load_fails(
+        "(optimizer/vars/53) has the value -1e-20 at place 0, which must be finite and not below 0");
+    set_moment("optimizer/vars/2", -5.0f);
+    contents found = empty_contents(small);
+    assert_ok(dt_checkpoint_load(path, &found.parameters, &found.checkpoint));
+    release(&found);
+}
+
 static void test_not_a_checkpoint(void **state) {
     (void)state;
     contents held = full_contents(1);
@@ -594,6 +694,8 @@ int main(void) {
         TEST(test_long_texts),
         TEST(test_adam_is_where_keras_looks),
         TEST(test_damaged_tensor_is_named),
+        TEST(test_claims_are_checked_like_options),
+        TEST(test_moments_are_checked),
         TEST(test_not_a_checkpoint),
         TEST(test_other_network_is_refused),
         TEST(test_other_network_ends_the_search),

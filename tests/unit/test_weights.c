@@ -42,7 +42,7 @@ static contents full_contents(dt_network_config config) {
             made.weights[made.parameters.tensors[i].offset + k] = (float)(i + 1) + (float)k * 0x1p-17f;
     for (int i = 0; i < made.parameters.state_count; i++)
         for (size_t k = 0; k < made.parameters.states[i].count; k++)
-            made.states[made.parameters.states[i].offset + k] = -(float)(i + 1) - (float)k * 0x1p-17f;
+            made.states[made.parameters.states[i].offset + k] = (float)(100 + i) + (float)k * 0x1p-17f;
     return made;
 }
 
@@ -398,7 +398,7 @@ static void test_other_network_is_refused(void **state) {
     release(&plain);
     assert_shape_fails(small, "--bn-layers none then, all now");
     remove_group("dtrain");
-    assert_load_fails(small, "tensor bn1/gamma (layers/batch_normalization/vars/0) is missing: ");
+    assert_load_fails(small, "tensors are missing: bn1/gamma (layers/batch_normalization/vars/0), bn1/beta");
 }
 
 static void test_damaged_tensor_is_named(void **state) {
@@ -413,10 +413,74 @@ static void test_damaged_tensor_is_named(void **state) {
     replace_dataset("layers/dense_2/vars/1", H5T_NATIVE_DOUBLE, 1, (hsize_t[]){9}, ones);
     assert_load_fails(small, "has shape (9) in the file and (10) in the network");
     replace_dataset("layers/dense_2/vars/1", H5T_NATIVE_DOUBLE, 1, NULL, NULL);
-    assert_load_fails(small, "tensor fc3/bias (layers/dense_2/vars/1) is missing: ");
+    assert_load_fails(small, "tensor is missing: fc3/bias (layers/dense_2/vars/1)");
     save_small();
     replace_dataset("layers/batch_normalization_4/vars/3", H5T_NATIVE_DOUBLE, 1, NULL, NULL);
-    assert_load_fails(small, "tensor bn5/moving_variance (layers/batch_normalization_4/vars/3) is missing: ");
+    assert_load_fails(small, "tensor is missing: bn5/moving_variance (layers/batch_normalization_4/vars/3)");
+}
+
+/* Overwrites one value of a dataset whose checksum is gone. */
+static void set_value(const char *place, size_t index, double value) {
+    save_small();
+    remove_group("dtrain/checksums");
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT), dataset = H5Dopen2(file, place, H5P_DEFAULT),
+          space = H5Dget_space(dataset);
+    hssize_t count = H5Sget_simple_extent_npoints(space);
+    float *values = malloc((size_t)count * sizeof(float));
+    assert_non_null(values);
+    assert_true(H5Dread(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    values[index] = (float)value;
+    assert_true(H5Dwrite(dataset, H5T_NATIVE_FLOAT, H5S_ALL, H5S_ALL, H5P_DEFAULT, values) >= 0);
+    free(values);
+    H5Sclose(space);
+    H5Dclose(dataset);
+    H5Fclose(file);
+}
+
+static void test_values_that_are_none_are_named(void **state) {
+    (void)state;
+    set_value("layers/conv2d/vars/0", 7, NAN);
+    assert_load_fails(small, "tensor conv1/kernel (layers/conv2d/vars/0) has the value nan at place 7, which "
+                             "must be finite");
+    set_value("layers/dense_2/vars/1", 9, -INFINITY);
+    assert_load_fails(small, "tensor fc3/bias (layers/dense_2/vars/1) has the value -inf at place 9");
+    set_value("layers/batch_normalization_1/vars/2", 0, -5.0);
+    contents loaded = empty_contents(small);
+    assert_ok(load(&loaded));
+    set_value("layers/batch_normalization_1/vars/3", 2, -0.0);
+    assert_ok(load(&loaded));
+    release(&loaded);
+    set_value("layers/batch_normalization_1/vars/3", 2, -1e-30);
+    assert_load_fails(small, "tensor bn2/moving_variance (layers/batch_normalization_1/vars/3) has the value "
+                             "-1e-30 at place 2, which must be finite and not below 0");
+    const double large[10] = {0, 1e300};
+    replace_dataset("layers/dense_2/vars/1", H5T_NATIVE_DOUBLE, 1, (hsize_t[]){10}, large);
+    assert_load_fails(small, "has the value ");
+}
+
+static void rename_group(const char *from, const char *to) {
+    hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    assert_true(H5Lmove(file, from, file, to, H5P_DEFAULT, H5P_DEFAULT) >= 0);
+    H5Fclose(file);
+}
+
+static void test_unused_and_missing_tensors_are_told(void **state) {
+    (void)state;
+    contents held = full_contents(small);
+    dt_weights_unused unused;
+    save_small();
+    assert_ok(dt_weights_find_unused(path, &held.parameters, &unused));
+    assert_int_equal(unused.others + unused.optimizer, 0);
+    rename_group("layers/dense_1", "layers/hidden");
+    assert_load_fails(small, "tensors are missing: fc2/kernel (layers/dense_1/vars/0), fc2/bias "
+                             "(layers/dense_1/vars/1). In the file are layers/hidden/vars/0, "
+                             "layers/hidden/vars/1: layers are found by the names that Keras counts");
+    rename_group("layers", "model");
+    assert_load_fails(small, " and 32 more. In the file are model/");
+    assert_ok(dt_weights_find_unused(path, &held.parameters, &unused));
+    assert_int_equal(unused.others, 36);
+    assert_non_null(strstr(unused.text, " and 32 more"));
+    release(&held);
 }
 
 static void test_doubles_are_rounded(void **state) {
@@ -458,7 +522,7 @@ static void test_damaged_options_are_named(void **state) {
     hid_t text = H5Tcopy(H5T_C_S1);
     assert_true(H5Tset_size(text, 40) >= 0);
     const char long_name[40] = "a name that is longer than all known on";
-    const double not_a_number = NAN, widths[] = {0.0, -1.0, 1e9};
+    const double not_a_number = NAN, widths[] = {0.0, -1.0, 8.001};
     const int format = 3;
     save_small();
     replace_attribute("bn_axis", text, long_name);
@@ -475,7 +539,7 @@ static void test_damaged_options_are_named(void **state) {
     assert_network_fails("dtrain/width is ");
     save_small();
     replace_attribute("dropout", H5T_NATIVE_DOUBLE, &(double){1.0});
-    assert_network_fails("dtrain/dropout is 1: it must be at least 0 and below 1");
+    assert_network_fails("dtrain/dropout is 1: it must be a number from 0 to 0.999");
     replace_attribute("dropout", H5T_NATIVE_DOUBLE, NULL);
     assert_network_fails("dtrain/dropout");
     replace_attribute("format_version", H5T_NATIVE_INT, &format);
@@ -520,6 +584,8 @@ int main(void) {
         TEST(test_file_cut_short),
         TEST(test_other_network_is_refused),
         TEST(test_damaged_tensor_is_named),
+        TEST(test_values_that_are_none_are_named),
+        TEST(test_unused_and_missing_tensors_are_told),
         TEST(test_doubles_are_rounded),
         TEST(test_damaged_options_are_named),
         TEST(test_file_of_another_program),
