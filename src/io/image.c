@@ -52,11 +52,13 @@ static herr_t forget_context(void *context) {
  * the payload in one run behind them. A file with more gets another block. */
 enum { TABLE_BLOCK = 96 << 10, GROWTH = 64 << 10 };
 
+/* The oldest format of tables: HDF5 2 would choose another by itself, in which groups bear the time. */
 static herr_t in_memory(hid_t access, dt_image *image) {
     H5FD_file_image_callbacks_t callbacks = {give_memory,   copy_memory,    resize_memory, take_memory,
                                              share_context, forget_context, image};
     if (H5Pset_fapl_core(access, GROWTH, false) < 0 || H5Pset_meta_block_size(access, TABLE_BLOCK) < 0 ||
-        H5Pset_small_data_block_size(access, 0) < 0)
+        H5Pset_small_data_block_size(access, 0) < 0 ||
+        H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_LATEST) < 0)
         return -1;
     return H5Pset_file_image_callbacks(access, &callbacks);
 }
