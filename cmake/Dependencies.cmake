@@ -40,8 +40,8 @@ if(PKG_CONFIG_FOUND)
   dt_need(JANSSON_FOUND "jansson 2.10 or later" DEBIAN libjansson-dev SPACK jansson)
   pkg_check_modules(XXHASH IMPORTED_TARGET libxxhash>=0.8)
   dt_need(XXHASH_FOUND "xxHash 0.8 or later" DEBIAN libxxhash-dev SPACK xxhash)
-  pkg_search_module(HDF5 IMPORTED_TARGET hdf5-serial hdf5)
-  dt_need(HDF5_FOUND "HDF5" DEBIAN libhdf5-dev SPACK hdf5~mpi)
+  include(HDF5)
+  dt_need(DT_HDF5_FOUND "HDF5 ${DT_HDF5_LEAST} or later" DEBIAN libhdf5-dev SPACK hdf5~mpi)
   if(DT_BUILD_TESTS)
     pkg_check_modules(CMOCKA IMPORTED_TARGET cmocka)
     dt_need(CMOCKA_FOUND "cmocka, for the tests (or -DDT_BUILD_TESTS=OFF)" DEBIAN libcmocka-dev SPACK cmocka)
@@ -52,7 +52,8 @@ get_property(missing GLOBAL PROPERTY DT_MISSING)
 if(missing)
   get_property(debian GLOBAL PROPERTY DT_MISSING_DEBIAN)
   get_property(spack GLOBAL PROPERTY DT_MISSING_SPACK)
-  message(FATAL_ERROR "These were not found, or are too old:\n${missing}\n\n"
+  get_property(refused GLOBAL PROPERTY DT_HDF5_REFUSED)
+  message(FATAL_ERROR "These were not found, or are too old:\n${missing}\n${refused}\n"
     "Debian, Ubuntu:\n  apt-get install${debian}\n"
     "Spack:\n  spack install${spack}\n  spack load${spack}\n"
     "What stands elsewhere is found with -DCMAKE_PREFIX_PATH=FOLDER and PKG_CONFIG_PATH.")

@@ -176,7 +176,7 @@ float *rig_shared_gradient(int batch, int ranks, size_t count, rig_gradient run,
     assert_non_null(merges);
     int all_roots = count_roots(batch, ranks, merges), found = 0, height = 0;
     float *roots = rig_output((size_t)all_roots * count), *stack[MOST_ROOTS];
-    assert_in_range(all_roots, 1, MOST_ROOTS);
+    assert_true(all_roots >= 1 && all_roots <= MOST_ROOTS);
     for (int rank = 0; rank < ranks; rank++) {
         dt_share share = dt_leaves_share(batch, ranks, rank);
         dt_leaf_plan plan = dt_leaves_plan(&share, merges, nodes + found);

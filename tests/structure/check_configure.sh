@@ -56,7 +56,7 @@ for package in "MPI 3.0 or later (Debian: openmpi-bin libopenmpi-dev; Spack: ope
     "zlib (Debian: zlib1g-dev; Spack: zlib)" "Random123 (Debian: librandom123-dev; Spack: random123)" \
     "OpenBLAS (Debian: libopenblas-dev; Spack: openblas)" "hwloc 2.0 or later (Debian: libhwloc-dev; Spack: hwloc)" \
     "jansson 2.10 or later (Debian: libjansson-dev; Spack: jansson)" \
-    "xxHash 0.8 or later (Debian: libxxhash-dev; Spack: xxhash)" "HDF5 (Debian: libhdf5-dev; Spack: hdf5" \
+    "xxHash 0.8 or later (Debian: libxxhash-dev; Spack: xxhash)" "HDF5 1.10.3 or later (Debian: libhdf5-dev; Spack: hdf5" \
     "(Debian: libcmocka-dev; Spack: cmocka)" \
     "apt-get install openmpi-bin libopenmpi-dev zlib1g-dev" "spack install openmpi zlib"; do
     says "$package"
