@@ -106,6 +106,20 @@ expect '^run [0-9] \(allreduce, 3 x 1, batch 16\) FAILED: exit code 2: .*--lr: .
 expect '^1 runs VALID, 1 INVALID, 1 FAILED$'
 program=$dtrain
 
+# What is not VALID shows in the exit code also where scaling.jsonl cannot be written; a run of which nothing is known is left out.
+ln -s elsewhere link
+rm bad/scaling.jsonl
+mv link bad/scaling.jsonl
+run 1 --report bad
+expect 'scaling.jsonl: cannot be written: it is a symbolic link'
+expect '^1 runs VALID, 1 INVALID, 1 FAILED$'
+[ ! -e elsewhere ] || fail "written through a link"
+cp -r good torn
+mkdir torn/runs/9999
+run 1 --report torn
+expect 'runs/9999/asked.json: cannot be read'
+expect '^[0-9]+ runs VALID, 0 INVALID, 0 FAILED$'
+
 # 4. Without gnuplot tables come, and how to plot later is said.
 mkdir bin
 for tool in bash env timeout awk sed grep sort seq ls tr cut cat date mktemp rm mkdir head tail dirname; do
