@@ -23,6 +23,12 @@ typedef struct dt_comm dt_comm;
  * DTRAIN_NODE_RANKS=N, for tests, makes every N neighbouring ranks of a machine a node of their own. */
 dt_status dt_comm_create(dt_comm **comm);
 
+/* The same, guarded: where ranks do not answer one another for `timeout` seconds (0: for ever), from the end
+ * of MPI's own start on, the process says which, and ends with exit code DT_STALLED. The guard stands until
+ * dt_comm_end_guard. */
+dt_status dt_comm_create_guarded(int timeout, dt_comm **comm);
+void dt_comm_end_guard(dt_comm *comm);
+
 /* A communicator of the ranks that gave the same color, ordered by key, then by their rank; NULL for a
  * negative color. Nodes keep their ranks (those that belong to it) and are numbered anew. Traffic is counted
  * with `comm`, manners are its too; it must outlive the part. Owner: dt_comm_destroy. Collective over `comm`.
@@ -46,6 +52,19 @@ int dt_comm_node_rank(const dt_comm *comm);
 int dt_comm_node_size(const dt_comm *comm);
 const char *dt_comm_host(const dt_comm *comm);    /* this process' host name */
 const char *dt_comm_library(const dt_comm *comm); /* MPI's name and version, one line */
+
+/* What a rank does, as far as others wait for it. */
+typedef enum dt_comm_doing {
+    DT_COMM_WORKS, /* told by callers: on its own */
+    DT_COMM_FILES, /* told by callers: rank 0 reads or writes files, or this rank waits for that */
+    DT_COMM_WAITS, /* told by collectives and waits for transfers: for other ranks */
+    DT_COMM_GOT_ON /* ... no more */
+} dt_comm_doing;
+typedef void (*dt_comm_observer)(void *context, dt_comm_doing doing);
+
+/* From now on the observer is told; NULL: none. Also on behalf of parts. Local. */
+void dt_comm_observe(dt_comm *comm, dt_comm_observer observer, void *context);
+void dt_comm_tell(dt_comm *comm, dt_comm_doing doing);
 
 /* When a rank's cores are shared with others it must not burn them while it waits: waits then test, yield and
  * sleep (tens of microseconds at a time). Collective or local; off at first. */

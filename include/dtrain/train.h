@@ -105,10 +105,16 @@ struct dt_options {
  * moment; without it dt_train_run does. Main thread; not collective. */
 void dt_train_heed_signals(void);
 
+/* Ends a process whose ranks no longer get on, from dt_comm_create_guarded on: takes over from the
+ * communicator's guard. timeout: seconds; 0: nothing is watched. Collective. Errors, agreed on. */
+typedef struct dt_watchdog dt_watchdog;
+dt_status dt_train_watch(dt_comm *comm, int timeout, dt_watchdog **watchdog);
+void dt_train_end_watch(dt_watchdog *watchdog); /* NULL is fine */
+
 /* Trains. On rank 0: progress and results on the terminal, metrics.jsonl and checkpoints in options->out.
  * Everything that can fail is checked on all ranks before the first step. Errors: any code of status.h, the
  * same on all ranks; DT_STOPPED when a signal or --max-time ended the run and its state was saved. */
-dt_status dt_train_run(const dt_options *options, dt_comm *comm);
+dt_status dt_train_run(const dt_options *options, dt_comm *comm, dt_watchdog *watchdog);
 
 /* Measures, and prints what a step would cost under each strategy, for options->plan_ranks. */
 dt_status dt_plan_run(const dt_options *options, dt_comm *comm);

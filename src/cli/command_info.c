@@ -157,8 +157,10 @@ dt_status dt_command_info(const dt_options *options, dt_comm *comm) {
     print_speeds(speeds, bf16_isa);
     if (options->tune)
         DT_TRY_CLEANUP(status, tune(comm, options, table.places[dt_comm_rank(comm)].threads));
+    dt_comm_tell(comm, DT_COMM_FILES);
     if (dt_comm_rank(comm) == 0)
         print_data(options);
+    dt_comm_tell(comm, DT_COMM_WORKS);
     dt_placement_print(&table);
 cleanup:
     dt_placement_release(&table);

@@ -5,7 +5,7 @@
 #include "dtrain/log.h"
 #include "dtrain/version.h"
 
-dt_status dt_command_train(const dt_options *options, dt_comm *comm) {
+dt_status dt_command_train(const dt_options *options, dt_comm *comm, dt_watchdog *watchdog) {
     dt_log_note("%s", dt_version_text());
-    return dt_train_run(options, comm);
+    return dt_train_run(options, comm, watchdog);
 }

@@ -6,7 +6,7 @@
 
 #include "dtrain/train.h"
 
-dt_status dt_command_train(const dt_options *options, dt_comm *comm);
+dt_status dt_command_train(const dt_options *options, dt_comm *comm, dt_watchdog *watchdog);
 dt_status dt_command_eval(const dt_options *options, dt_comm *comm);
 dt_status dt_command_plan(const dt_options *options, dt_comm *comm);
 dt_status dt_command_info(const dt_options *options, dt_comm *comm);

@@ -66,10 +66,10 @@ static dt_status run_alone(const dt_command_line *line) {
     return dt_ok();
 }
 
-static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
+static dt_status run_command(const dt_command_line *line, dt_comm *comm, dt_watchdog *watchdog) {
     switch (line->command) {
     case DT_COMMAND_TRAIN:
-        return dt_command_train(&line->options, comm);
+        return dt_command_train(&line->options, comm, watchdog);
     case DT_COMMAND_EVAL:
         return dt_command_eval(&line->options, comm);
     case DT_COMMAND_INFO:
@@ -88,6 +88,14 @@ static dt_status run_command(const dt_command_line *line, dt_comm *comm) {
     return dt_ok();
 }
 
+/* Ranks that get nowhere are watched from MPI's start to its end. */
+static dt_status run_watched(const dt_command_line *line, dt_status parsed, dt_comm *comm,
+                             dt_watchdog **watchdog) {
+    DT_TRY(dt_comm_agree(comm, parsed));
+    DT_TRY(dt_train_watch(comm, line->options.stall_timeout, watchdog));
+    return run_command(line, comm, *watchdog);
+}
+
 int main(int argc, char **argv) {
     guard_standard_streams();
     dt_command_line line;
@@ -101,14 +109,15 @@ int main(int argc, char **argv) {
         dt_train_heed_signals();
 
     dt_comm *comm;
-    dt_status started = dt_comm_create(&comm);
+    dt_watchdog *watchdog = NULL;
+    dt_status started = dt_comm_create_guarded(line.options.stall_timeout, &comm);
     if (dt_failed(&started))
         return report(dt_failed(&status) ? status : started);
     dt_log_configure(dt_comm_rank(comm) == 0, line.options.quiet);
-    status = dt_comm_agree(comm, status);
-    if (!dt_failed(&status))
-        status = run_command(&line, comm);
+    status = run_watched(&line, status, comm, &watchdog);
     int code = report(status);
+    dt_comm_barrier(comm);
+    dt_train_end_watch(watchdog);
     dt_comm_destroy(comm);
     return code;
 }

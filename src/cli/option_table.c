@@ -194,7 +194,7 @@ static const dt_option table[] = {
      .choices = {{"stop", DT_ON_NAN_STOP}, {"rewind", DT_ON_NAN_REWIND}}, .initial = "stop",
      .text = "what to do about a value that is not finite: end, or go back to the last checkpoint with half "
              "the learning rate, up to 3 times"},
-    {"stall-timeout", "SECONDS", DT_GROUP_SAVING, DT_OPTION_COUNT, DT_EFFECT_NONE, TRAIN,
+    {"stall-timeout", "SECONDS", DT_GROUP_SAVING, DT_OPTION_COUNT, DT_EFFECT_NONE, TRAIN | EVAL | INFO | PLAN,
      FIELD(stall_timeout), FROM_TO(0, INT_MAX), .initial = "300",
      .text = "end with exit code 76, naming who is missing, when no rank gets on for so long; 0 for never"},
 

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "comm/guard.h"
 #include "comm/launch.h"
 #include "dtrain/timer.h"
 
@@ -35,6 +36,9 @@ struct dt_comm {
     int node_rank, node_size;
     int *nodes_of_ranks; /* [size] */
     bool polite;
+    dt_guard *guard; /* of the root, while it is being set up; else NULL */
+    dt_comm_observer observer;
+    void *observer_context;
     dt_traffic traffic;
     int under_way;          /* sets of transfers that are not done, and 1 for a wait */
     double under_way_since; /* when the first of them began */
@@ -112,7 +116,21 @@ static void idle_pause(dt_idle *idle) {
     idle->sleep_ns = idle->sleep_ns * 2 < LONGEST_SLEEP_NS ? idle->sleep_ns * 2 : LONGEST_SLEEP_NS;
 }
 
-static void wait_all(const dt_comm *comm, int count, MPI_Request *requests) {
+void dt_comm_observe(dt_comm *comm, dt_comm_observer observer, void *context) {
+    comm->root->observer = observer;
+    comm->root->observer_context = context;
+}
+
+static void tell(const dt_comm *comm, dt_comm_doing doing) {
+    if (comm->root->observer)
+        comm->root->observer(comm->root->observer_context, doing);
+}
+
+void dt_comm_tell(dt_comm *comm, dt_comm_doing doing) {
+    tell(comm, doing);
+}
+
+static void await(const dt_comm *comm, int count, MPI_Request *requests) {
     if (!comm->root->polite) {
         CHECK(comm, MPI_Waitall(count, requests, MPI_STATUSES_IGNORE));
         return;
@@ -125,6 +143,13 @@ static void wait_all(const dt_comm *comm, int count, MPI_Request *requests) {
             return;
         idle_pause(&idle);
     }
+}
+
+static void wait_all(const dt_comm *comm, int count, MPI_Request *requests) {
+    tell(comm, DT_COMM_WAITS);
+    await(comm, count, requests);
+    tell(comm, DT_COMM_GOT_ON);
+    dt_guard_note(comm->root->guard, "set up what ranks share");
 }
 
 void dt_comm_pause(dt_comm *comm, dt_idle *idle) {
@@ -253,7 +278,93 @@ static dt_status start_mpi(const dt_launch *launch) {
     return dt_ok();
 }
 
-dt_status dt_comm_create(dt_comm **comm) {
+/* The first message between each rank and rank 0, a number each way. */
+typedef struct greetings {
+    int peers; /* ranks 0 .. peers - 1 */
+    int *words;
+    MPI_Request *receives, *sends; /* [peers] */
+} greetings;
+
+static void post_greetings(const dt_comm *comm, const greetings *all) {
+    enum { GREETING = 1 };
+    for (int peer = 0; peer < all->peers; peer++) {
+        all->receives[peer] = all->sends[peer] = MPI_REQUEST_NULL;
+        if (peer == comm->rank)
+            continue;
+        CHECK(comm,
+              MPI_Irecv(&all->words[peer], 1, MPI_INT, peer, GREETING, MPI_COMM_WORLD, &all->receives[peer]));
+        CHECK(comm, MPI_Isend(&all->words[all->peers], 1, MPI_INT, peer, GREETING, MPI_COMM_WORLD,
+                              &all->sends[peer]));
+    }
+}
+
+/* How many are still silent. */
+static int hear_greetings(const dt_comm *comm, const greetings *all) {
+    int silent = 0;
+    for (int peer = 0; peer < all->peers; peer++) {
+        int done;
+        if (all->receives[peer] == MPI_REQUEST_NULL)
+            continue;
+        CHECK(comm, MPI_Test(&all->receives[peer], &done, MPI_STATUS_IGNORE));
+        silent += !done;
+        if (done)
+            dt_guard_hear(comm->guard, peer);
+    }
+    return silent;
+}
+
+/* A rank that cannot be reached is known before a collective call hangs on it. */
+static dt_status greet(const dt_comm *comm) {
+    greetings all = {.peers = comm->rank == 0 ? comm->size : 1};
+    size_t peers = (size_t)all.peers;
+    all.words = calloc(peers + 1, sizeof *all.words);
+    all.receives = malloc(2 * peers * sizeof(MPI_Request));
+    if (!all.words || !all.receives) {
+        free(all.words);
+        free(all.receives);
+        return dt_fail(DT_MEMORY, "no memory for the first messages of %d ranks", all.peers);
+    }
+    all.sends = all.receives + peers;
+    post_greetings(comm, &all);
+    while (hear_greetings(comm, &all) > 0)
+        (void)nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);
+    CHECK(comm, MPI_Waitall(all.peers, all.sends, MPI_STATUSES_IGNORE));
+    free(all.words);
+    free(all.receives);
+    return dt_ok();
+}
+
+/* What stands in a world of one rank too. */
+static dt_status open_world(dt_comm *comm) {
+    comm->nodes_of_ranks = calloc((size_t)comm->size, sizeof *comm->nodes_of_ranks);
+    if (!comm->nodes_of_ranks)
+        return dt_fail(DT_MEMORY, "no memory for a table of ranks");
+    DT_TRY(greet(comm));
+    dt_guard_note(comm->guard, "set up its groups of ranks");
+    CHECK(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->world));
+    CHECK(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->transfers));
+    return_errors(comm, comm->world);
+    return_errors(comm, comm->transfers);
+    split_nodes(comm);
+    find_place(comm);
+    read_library(comm);
+    dt_guard_note(comm->guard, "set up what ranks share");
+    return dt_ok();
+}
+
+/* MPI runs: who this rank is, and whether it is alone against its will. */
+static dt_status find_world(dt_comm *comm, const dt_launch *launch, int timeout) {
+    int length;
+    return_errors(comm, MPI_COMM_WORLD);
+    CHECK(comm, MPI_Get_processor_name(comm->host, &length));
+    CHECK(comm, MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank));
+    CHECK(comm, MPI_Comm_size(MPI_COMM_WORLD, &comm->size));
+    DT_TRY(check_launch(launch, comm->size));
+    DT_TRY(dt_guard_create(timeout, comm->rank, comm->size, comm->host, &comm->guard));
+    return open_world(comm);
+}
+
+dt_status dt_comm_create_guarded(int timeout, dt_comm **comm) {
     dt_comm *created = calloc(1, sizeof *created);
     *comm = NULL;
     if (!created)
@@ -261,36 +372,28 @@ dt_status dt_comm_create(dt_comm **comm) {
     created->root = created;
     const dt_launch launch = dt_launch_read(variable, family);
     dt_status status = start_mpi(&launch);
+    if (!dt_failed(&status)) {
+        status = find_world(created, &launch, timeout);
+        if (dt_failed(&status))
+            MPI_Finalize();
+    }
     if (dt_failed(&status)) {
+        dt_guard_destroy(created->guard);
+        free(created->nodes_of_ranks);
         free(created);
         return status;
     }
-    return_errors(created, MPI_COMM_WORLD);
-    int length;
-    CHECK(created, MPI_Get_processor_name(created->host, &length));
-    CHECK(created, MPI_Comm_rank(MPI_COMM_WORLD, &created->rank));
-    CHECK(created, MPI_Comm_size(MPI_COMM_WORLD, &created->size));
-    status = check_launch(&launch, created->size);
-    if (dt_failed(&status)) {
-        MPI_Finalize();
-        free(created);
-        return status;
-    }
-    created->nodes_of_ranks = calloc((size_t)created->size, sizeof *created->nodes_of_ranks);
-    if (!created->nodes_of_ranks) {
-        MPI_Finalize();
-        free(created);
-        return dt_fail(DT_MEMORY, "no memory for a table of ranks");
-    }
-    CHECK(created, MPI_Comm_dup(MPI_COMM_WORLD, &created->world));
-    CHECK(created, MPI_Comm_dup(MPI_COMM_WORLD, &created->transfers));
-    return_errors(created, created->world);
-    return_errors(created, created->transfers);
-    split_nodes(created);
-    find_place(created);
-    read_library(created);
     *comm = created;
     return dt_ok();
+}
+
+dt_status dt_comm_create(dt_comm **comm) {
+    return dt_comm_create_guarded(0, comm);
+}
+
+void dt_comm_end_guard(dt_comm *comm) {
+    dt_guard_destroy(comm->guard);
+    comm->guard = NULL;
 }
 
 dt_status dt_comm_split(dt_comm *comm, int color, int key, dt_comm **part) {
@@ -306,8 +409,10 @@ dt_status dt_comm_split(dt_comm *comm, int color, int key, dt_comm **part) {
     }
     *created = *comm;
     created->nodes_of_ranks = nodes;
+    tell(comm, DT_COMM_WAITS);
     CHECK(comm, MPI_Comm_split(comm->world, color < 0 ? MPI_UNDEFINED : color, key, &created->world));
     if (created->world == MPI_COMM_NULL) {
+        tell(comm, DT_COMM_GOT_ON);
         free(created);
         free(nodes);
         return status;
@@ -319,6 +424,7 @@ dt_status dt_comm_split(dt_comm *comm, int color, int key, dt_comm **part) {
     CHECK(comm, MPI_Comm_size(created->world, &created->size));
     CHECK(comm, MPI_Comm_split(created->world, comm->node_number, created->rank, &created->node));
     find_place(created);
+    tell(comm, DT_COMM_GOT_ON);
     *part = created;
     return status;
 }
@@ -337,6 +443,8 @@ void dt_comm_destroy(dt_comm *comm) {
     if (!comm)
         return;
     bool whole = comm->root == comm;
+    if (whole)
+        dt_comm_end_guard(comm);
     /* MPI_Finalize waits for all ranks too, and spins. */
     if (whole)
         dt_comm_barrier(comm);

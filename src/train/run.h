@@ -23,8 +23,8 @@ typedef struct dt_run {
     dt_session session;
     dt_adam_config adam; /* with the learning rate in force */
     dt_strategy *strategy;
-    dt_watchdog *watchdog;
-    dt_exchange exchange; /* the strategy's, watched */
+    dt_watchdog *watchdog; /* borrowed */
+    dt_exchange exchange;  /* the strategy's, watched */
     dt_metrics *metrics;
     dt_progress progress;
     dt_phases phases;

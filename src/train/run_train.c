@@ -87,7 +87,7 @@ static dt_status open_locally(dt_run *run, const dt_resume *resume) {
 }
 
 static void close_run(dt_run *run) {
-    dt_watchdog_destroy(run->watchdog);
+    dt_watchdog_set_last_words(run->watchdog, NULL, NULL);
     dt_saver_destroy(run->saver);
     dt_history_destroy(run->history);
     dt_metrics_close(run->metrics);
@@ -111,14 +111,17 @@ static dt_status open_run(dt_run *run, const dt_options *options, dt_comm *comm,
     DT_TRY(dt_session_open(comm, options, options->network, true, &run->session));
     dt_status status;
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_saver(run)));
+    dt_comm_tell(comm, DT_COMM_FILES);
     DT_TRY_CLEANUP(status, dt_resume_read(run, resume));
+    dt_comm_tell(comm, DT_COMM_WORKS);
     if (dt_run_is_complete(run))
         return status;
-    DT_TRY_CLEANUP(status, dt_watchdog_create(comm, options->stall_timeout, &run->watchdog));
-    dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, run->position.step);
     DT_TRY_CLEANUP(status, dt_run_renew_strategy(run));
+    dt_comm_tell(comm, DT_COMM_FILES);
     DT_TRY_CLEANUP(status, dt_resume_place(run, resume));
+    dt_comm_tell(comm, DT_COMM_FILES);
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, open_locally(run, resume)));
+    dt_comm_tell(comm, DT_COMM_WORKS);
     dt_model_set_phases(run->session.model, &run->phases);
     plan_progress(run);
     return status;
@@ -397,6 +400,8 @@ static dt_status close_work(dt_run *run) {
 }
 
 static dt_status train(dt_run *run, const dt_resume *resume) {
+    dt_watchdog_begin_steps(run->watchdog);
+    dt_watchdog_note(run->watchdog, DT_ACTIVITY_FILES, run->position.step);
     say_start(run, resume);
     dt_status status = run_epochs(run);
     if (!dt_failed(&status))
@@ -408,6 +413,16 @@ static dt_status train(dt_run *run, const dt_resume *resume) {
     return status;
 }
 
+dt_status dt_train_watch(dt_comm *comm, int timeout, dt_watchdog **watchdog) {
+    dt_status status = dt_watchdog_create(comm, timeout, watchdog);
+    dt_comm_end_guard(comm);
+    return status;
+}
+
+void dt_train_end_watch(dt_watchdog *watchdog) {
+    dt_watchdog_destroy(watchdog);
+}
+
 void dt_train_heed_signals(void) {
     dt_signals_install();
 }
@@ -415,7 +430,9 @@ void dt_train_heed_signals(void) {
 /* From the folder's lock to the last save. */
 static dt_status run_locked(dt_run *run, const dt_options *options, dt_comm *comm) {
     dt_resume resume;
+    dt_comm_tell(comm, DT_COMM_FILES);
     DT_TRY(dt_comm_agree(comm, lock_folder(run, options, comm)));
+    dt_comm_tell(comm, DT_COMM_WORKS);
     dt_status status = open_run(run, options, comm, &resume);
     if (dt_failed(&status))
         return status;
@@ -429,8 +446,8 @@ static dt_status run_locked(dt_run *run, const dt_options *options, dt_comm *com
     return status;
 }
 
-dt_status dt_train_run(const dt_options *options, dt_comm *comm) {
-    dt_run run = {.started = dt_timer_now(), .adam = options->adam};
+dt_status dt_train_run(const dt_options *options, dt_comm *comm, dt_watchdog *watchdog) {
+    dt_run run = {.started = dt_timer_now(), .adam = options->adam, .watchdog = watchdog};
     dt_signals_install();
     dt_status status = run_locked(&run, options, comm);
     dt_folder_lock_release(&run.lock);

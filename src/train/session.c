@@ -129,7 +129,9 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
     DT_TRY_CLEANUP(status, dt_placement_gather(comm, options->threads, &session->placement));
     dt_placement_print(&session->placement);
     DT_TRY_CLEANUP(status, choose_isa(session));
+    dt_comm_tell(comm, DT_COMM_FILES);
     DT_TRY_CLEANUP(status, dt_corpus_create(comm, options, &session->corpus));
+    dt_comm_tell(comm, DT_COMM_WORKS);
     DT_TRY_CLEANUP(status, dt_fingerprint_check_data(comm, dt_fingerprint_of_data(&session->corpus)));
     say_data(&session->corpus);
     session->samples = largest(EVALUATION_SAMPLES, largest_share(session).samples + DT_LEAF_SAMPLES);

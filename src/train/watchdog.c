@@ -31,9 +31,12 @@ static const double patience = 2;
 
 struct dt_watchdog {
     dt_comm *comm;
-    int timeout; /* seconds; 0: nothing is watched */
-    double tick; /* seconds between two looks */
-    int ranks;   /* of this node */
+    int timeout;     /* seconds; 0: nothing is watched */
+    double tick;     /* seconds between two looks */
+    double believed; /* seconds for which rank 0, on another node, was believed to be at its files */
+    double cpu;      /* seconds of computing that the last look found */
+    atomic_bool in_setup;
+    int ranks; /* of this node */
     dt_comm_window *window;
     rank_notes *table; /* [ranks] */
     rank_notes *mine;
@@ -49,6 +52,8 @@ struct dt_watchdog {
 };
 
 static const char *const activity_texts[DT_ACTIVITIES] = {
+    [DT_ACTIVITY_SETUP] = "sets up",
+    [DT_ACTIVITY_PEERS] = "waits for other ranks",
     [DT_ACTIVITY_COMPUTE] = "computes",
     [DT_ACTIVITY_STATISTICS] = "waits for the sums of a layer's statistics",
     [DT_ACTIVITY_TOTALS] = "waits for the sum of the losses",
@@ -79,8 +84,9 @@ static double seconds_stopped(const dt_watchdog *watchdog, int place, double now
 }
 
 /* A disk may be slow; a rank that does not run at all is not at the disk. It is rank 0 that reads and writes:
- * on its node one can see whether it does, on others one has to believe it. */
-static bool waits_for_disk(const dt_watchdog *watchdog, double now) {
+ * on its node one can see whether it does, on others one has to believe it, for a while. */
+static bool waits_for_disk(dt_watchdog *watchdog, double now) {
+    enum { BELIEF = 10 }; /* timeouts */
     bool files = false;
     for (int i = 0; i < watchdog->ranks; i++)
         if (seconds_stopped(watchdog, i, now) > 0)
@@ -91,7 +97,8 @@ static bool waits_for_disk(const dt_watchdog *watchdog, double now) {
             return at_files;
         files |= at_files;
     }
-    return files;
+    watchdog->believed = files ? watchdog->believed + watchdog->tick : 0;
+    return files && watchdog->believed < BELIEF * watchdog->timeout;
 }
 
 /* Whether the rank's process has ended while others still count on it. */
@@ -117,13 +124,17 @@ static int describe(const dt_watchdog *watchdog, int place, double now, char *te
     if (stopped > 0)
         return snprintf(text, room, "; rank %d (process %d) is missing: its process has not run for %.0f s",
                         rank, process, stopped);
-    return snprintf(text, room, "; rank %d (process %d) %s in step %lld", rank, process,
-                    activity_texts[activity_of(notes)], (long long)atomic_load(&notes->step));
+    long long step = atomic_load(&notes->step);
+    const char *what = activity_texts[activity_of(notes)];
+    if (step < 0)
+        return snprintf(text, room, "; rank %d (process %d) %s before the first step", rank, process, what);
+    return snprintf(text, room, "; rank %d (process %d) %s in step %lld", rank, process, what, step);
 }
 
 static bool is_suspect(const dt_watchdog *watchdog, int place, double now) {
     return is_lost(watchdog, place) || seconds_stopped(watchdog, place, now) > 0 ||
-           activity_of(&watchdog->table[place]) == DT_ACTIVITY_COMPUTE;
+           activity_of(&watchdog->table[place]) == DT_ACTIVITY_COMPUTE ||
+           activity_of(&watchdog->table[place]) == DT_ACTIVITY_SETUP;
 }
 
 /* Not dt_log_error: that is silent on all ranks but 0, and not for threads. Those that do not merely wait
@@ -198,6 +209,17 @@ static bool sleep_a_tick(dt_watchdog *watchdog) {
     return goes_on;
 }
 
+/* In set-up: a rank that is busy on its own gets on. */
+static void note_computing(dt_watchdog *watchdog, double elapsed) {
+    struct timespec used;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) != 0)
+        return;
+    double cpu = (double)used.tv_sec + 1e-9 * (double)used.tv_nsec;
+    if (activity_of(watchdog->mine) == DT_ACTIVITY_SETUP && cpu - watchdog->cpu > 0.05 * elapsed)
+        atomic_fetch_add_explicit(&watchdog->mine->notes, 1, memory_order_relaxed);
+    watchdog->cpu = cpu;
+}
+
 static void *watch(void *context) {
     dt_watchdog *watchdog = context;
     long long last_notes = -1;
@@ -205,6 +227,8 @@ static void *watch(void *context) {
     double lost = 0; /* seconds since a rank's end was seen */
     while (sleep_a_tick(watchdog)) {
         double now = dt_timer_now(), elapsed = now - last_look;
+        if (atomic_load(&watchdog->in_setup))
+            note_computing(watchdog, elapsed);
         long long notes = count_notes(watchdog);
         last_look = now;
         atomic_store_explicit(&watchdog->mine->seen_alive, now, memory_order_relaxed);
@@ -238,9 +262,33 @@ static dt_status lay_out(dt_watchdog *watchdog) {
     atomic_store(&watchdog->mine->rank, dt_comm_rank(watchdog->comm));
     atomic_store(&watchdog->mine->process, (int)getpid());
     atomic_store(&watchdog->mine->seen_alive, dt_timer_now());
+    atomic_store(&watchdog->mine->step, -1);
+    atomic_store(&watchdog->mine->activity, DT_ACTIVITY_SETUP);
+    atomic_store(&watchdog->in_setup, true);
     dt_status status = dt_lifeline_hold(&watchdog->mine->life);
     watchdog->holds = !dt_failed(&status);
     return dt_comm_agree(watchdog->comm, status);
+}
+
+/* The communicator's words, in set-up. */
+static void observe(void *context, dt_comm_doing doing) {
+    dt_watchdog *watchdog = context;
+    rank_notes *mine = watchdog->mine;
+    dt_activity now = activity_of(mine), next = now;
+    if (doing == DT_COMM_WORKS)
+        next = DT_ACTIVITY_SETUP;
+    else if (doing == DT_COMM_FILES)
+        next = DT_ACTIVITY_FILES;
+    else if (now != DT_ACTIVITY_FILES)
+        next = doing == DT_COMM_WAITS ? DT_ACTIVITY_PEERS : DT_ACTIVITY_SETUP;
+    atomic_store_explicit(&mine->activity, (int)next, memory_order_relaxed);
+    if (doing != DT_COMM_WAITS)
+        atomic_fetch_add_explicit(&mine->notes, 1, memory_order_relaxed);
+}
+
+void dt_watchdog_begin_steps(dt_watchdog *watchdog) {
+    dt_comm_observe(watchdog->comm, NULL, NULL);
+    atomic_store(&watchdog->in_setup, false);
 }
 
 dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog) {
@@ -267,13 +315,16 @@ dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog)
     if (dt_failed(&status)) {
         dt_watchdog_destroy(created);
         *watchdog = NULL;
+        return status;
     }
+    dt_comm_observe(comm, observe, created);
     return status;
 }
 
 void dt_watchdog_destroy(dt_watchdog *watchdog) {
     if (!watchdog)
         return;
+    dt_comm_observe(watchdog->comm, NULL, NULL);
     if (watchdog->timeout > 0) {
         pthread_mutex_lock(&watchdog->mutex);
         watchdog->ends = true;

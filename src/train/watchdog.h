@@ -6,7 +6,11 @@
  * whole node. When no rank of the node has noted anything for the timeout, the lowest of them that still runs
  * says what they wait for and who is missing, and all leave with exit code DT_STALLED. When a rank's process
  * has ended they do so a few seconds later, whatever the timeout. Time in which the whole node was suspended
- * does not count. */
+ * does not count.
+ *
+ * It stands from the start of the communicator on. In set-up (before dt_watchdog_begin_steps) the
+ * communicator tells what a rank does, and a rank that computes on its own gets on: data may be large, and
+ * methods be measured. */
 #ifndef DTRAIN_TRAIN_WATCHDOG_H
 #define DTRAIN_TRAIN_WATCHDOG_H
 
@@ -15,6 +19,8 @@
 
 /* What a rank is doing. */
 typedef enum dt_activity {
+    DT_ACTIVITY_SETUP,      /* on its own, before the first step */
+    DT_ACTIVITY_PEERS,      /* waits for other ranks, before the first step */
     DT_ACTIVITY_COMPUTE,    /* the passes */
     DT_ACTIVITY_STATISTICS, /* from here on: waits for other ranks, or may do so */
     DT_ACTIVITY_TOTALS,
@@ -23,14 +29,15 @@ typedef enum dt_activity {
     DT_ACTIVITY_UPDATE,
     DT_ACTIVITY_EVALUATE,
     DT_ACTIVITY_COLLECT, /* the state, for a save */
-    DT_ACTIVITY_FILES,   /* reads or writes, or waits for rank 0 to: may take as long as the disk takes */
+    DT_ACTIVITY_FILES,   /* reads or writes, or waits for rank 0 to: may take as long as the disk takes, where
+                            rank 0 can be seen, and ten timeouts where it cannot */
     DT_ACTIVITIES
 } dt_activity;
 
 typedef struct dt_watchdog dt_watchdog;
 
-/* timeout: seconds; 0, or a run of one rank: nothing is watched. Collective. Errors, agreed on: DT_MEMORY,
- * DT_MACHINE. */
+/* Watches set-up from now on. timeout: seconds; 0, or a run of one rank: nothing is watched. Collective.
+ * Errors, agreed on: DT_MEMORY, DT_MACHINE. */
 dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog);
 
 /* What the watchdog's thread calls once before the process leaves, with the step; not while this rank is at
@@ -40,6 +47,9 @@ void dt_watchdog_set_last_words(dt_watchdog *watchdog, dt_watchdog_words words, 
 
 /* Collective. NULL is fine. */
 void dt_watchdog_destroy(dt_watchdog *watchdog);
+
+/* Set-up is over: from now on this rank notes what it does. Local. */
+void dt_watchdog_begin_steps(dt_watchdog *watchdog);
 
 /* Notes that this rank got on. Local, main thread; costs next to nothing. */
 void dt_watchdog_note(dt_watchdog *watchdog, dt_activity activity, int64_t step);

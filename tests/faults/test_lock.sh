@@ -64,29 +64,29 @@ await_line "$folder/log" '^checkpoint:'
 kill -KILL "$(ranks)"
 finish 10
 [ -e "$out/lock" ] || fail "the lock of a killed run"
-run 1 "$folder/second" --max-steps 1 --out "$out" --resume
-[ "$code" -eq 0 ] || fail "after a kill: exit code $code: $(cat "$folder/second")"
+run 1 "$folder/second" "${endless[@]}" --max-time 1s --out "$out" --resume
+[ "$code" -eq 75 ] || fail "after a kill: exit code $code: $(cat "$folder/second")"
 launch 1 "$folder/log" "${endless[@]}" --out "$out" --resume
 await_line "$folder/log" '^checkpoint:'
 kill -KILL "$(ranks)"
 finish 10
-LD_PRELOAD=$shim DT_FAULT_FOLDER=$out DT_FAULT_CALL=flock DT_FAULT_AT=1 DT_FAULT_ERROR=38 run 1 "$folder/second" --max-steps 1 --out "$out" --resume
-[ "$code" -eq 0 ] || fail "after a kill, without locks: exit code $code: $(cat "$folder/second")"
+LD_PRELOAD=$shim DT_FAULT_FOLDER=$out DT_FAULT_CALL=flock DT_FAULT_AT=1 DT_FAULT_ERROR=38 run 1 "$folder/second" "${endless[@]}" --max-time 1s --out "$out" --resume
+[ "$code" -eq 75 ] || fail "after a kill, without locks: exit code $code: $(cat "$folder/second")"
 expect "$folder/second" "warning: $out/lock: this file system has no locks"
 
 # 5. A host that went down, and a process number that came again.
 printf 'host far\nprocess %d\nstart 2026-01-01 00:00:00 UTC\nboot 0-0\nticks 1\n' $$ >"$out/lock"
-run 1 "$folder/second" --max-steps 1 --out "$out" --resume
-[ "$code" -eq 0 ] || fail "another host's lock: exit code $code: $(cat "$folder/second")"
+run 1 "$folder/second" "${endless[@]}" --max-time 1s --out "$out" --resume
+[ "$code" -eq 75 ] || fail "another host's lock: exit code $code: $(cat "$folder/second")"
 expect "$folder/second" "process $$ on far, started 2026-01-01 00:00:00 UTC, left this lock behind"
 printf 'host far\nprocess %d\nstart 2026-01-01 00:00:00 UTC\nboot %s\nticks 1\n' $$ "$(cat /proc/sys/kernel/random/boot_id)" >"$out/lock"
-LD_PRELOAD=$shim DT_FAULT_FOLDER=$out DT_FAULT_CALL=flock DT_FAULT_AT=1 DT_FAULT_ERROR=38 run 1 "$folder/second" --max-steps 1 --out "$out" --resume
-[ "$code" -eq 0 ] || fail "a process number that came again: exit code $code: $(cat "$folder/second")"
+LD_PRELOAD=$shim DT_FAULT_FOLDER=$out DT_FAULT_CALL=flock DT_FAULT_AT=1 DT_FAULT_ERROR=38 run 1 "$folder/second" "${endless[@]}" --max-time 1s --out "$out" --resume
+[ "$code" -eq 75 ] || fail "a process number that came again: exit code $code: $(cat "$folder/second")"
 
 # 6. A name that is taken.
 for kind in "mkdir" "mkfifo" "ln -s /etc/passwd"; do
     $kind "$out/lock"
-    run 1 "$folder/second" --max-steps 1 --out "$out" --resume
+    run 1 "$folder/second" "${endless[@]}" --max-time 1s --out "$out" --resume
     refused "$folder/second" "$out/lock: dtrain needs this name for its lock"
     rm -rf "$out/lock"
 done

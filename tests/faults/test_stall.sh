@@ -57,8 +57,8 @@ for place in 0 2; do
 done
 # Rank 0 was not the one that was stopped: the record of the run has its end.
 expect "$folder/killed/metrics.jsonl" '^\{"event":"end","reason":"stalled","code":76,"step":[0-9]+\}$'
-run 1 "$folder/log" --epochs 1 --out "$folder/killed" --resume
-[ "$code" -eq 0 ] || fail "the checkpoints: $(cat "$folder/log")"
+run 1 "$folder/log" --epochs 100000 --max-time 1s --out "$folder/killed" --resume
+[ "$code" -eq 75 ] || fail "the checkpoints: $(cat "$folder/log")"
 
 # 4. On nodes of one rank each: the others see that it is nobody of theirs. Also where most of the time goes to ends of
 # epochs and to saves: there is always something to wait for, but not for a disk.
