@@ -31,7 +31,8 @@ typedef struct dt_dataset {
     dt_images train; /* as in the files: 60,000 for MNIST */
     dt_images test;
     char name[64];     /* "MNIST (standard)", "Fashion-MNIST (standard)", "IDX files", "npz file", "synthetic
-                          digits" */
+                          digits"; with the counts of MNIST and other content ", not the standard MNIST" behind it
+                        */
     char source[1024]; /* folder or file, or "synthetic:N" */
     uint64_t fingerprint; /* hash of counts, pixels and labels of both halves */
     bool standard;        /* the fingerprint is that of a published set: MNIST or Fashion-MNIST */

@@ -10,12 +10,13 @@
 
 #include "data/file.h"
 #include "data/idx.h"
+#include "data/nearby.h"
 #include "data/npz.h"
 #include "data/storage.h"
 #include "data/synthetic.h"
 #include "dtrain/hash.h"
 
-enum { DEFAULT_DIGITS = 12000, MOST_DIGITS = 10000000 };
+enum { DEFAULT_DIGITS = 12000, MOST_DIGITS = 10000000, IDX_FILES = 4 };
 
 /* Fingerprints of data sets as published. */
 static const struct {
@@ -52,8 +53,10 @@ static uint64_t fingerprint(const dt_dataset *dataset) {
     return hash_half(hash_half(hash, dataset->train), dataset->test);
 }
 
+/* A set with the counts of MNIST is taken for MNIST unless its name says otherwise. */
 static void name_dataset(dt_dataset *dataset, const char *kind, const char *source) {
-    snprintf(dataset->name, sizeof dataset->name, "%s", kind);
+    bool counts = dataset->train.count == 60000 && dataset->test.count == 10000;
+    snprintf(dataset->name, sizeof dataset->name, "%s%s", kind, counts ? ", not the standard MNIST" : "");
     snprintf(dataset->source, sizeof dataset->source, "%s", source);
     dataset->fingerprint = fingerprint(dataset);
     for (size_t i = 0; i < sizeof published / sizeof *published; i++)
@@ -83,20 +86,67 @@ static bool holds_data(const char *place) {
     if (kind != DT_PATH_FOLDER)
         return kind == DT_PATH_FILE;
     dt_status joined = join(place, "mnist.npz", npz);
-    return dt_idx_present(place) || (!dt_failed(&joined) && dt_file_kind(npz) == DT_PATH_FILE);
+    return dt_idx_count(place) > 0 || (!dt_failed(&joined) && dt_file_kind(npz) == DT_PATH_FILE);
+}
+
+static dt_status add_hints(dt_status status, const char *folder) {
+    size_t used = strlen(status.text);
+    dt_nearby_describe(folder, status.text + used, sizeof status.text - used);
+    return status;
 }
 
 static dt_status read_folder(const char *folder, dt_dataset *dataset) {
     char npz[DT_PATH_BYTES];
-    if (dt_idx_present(folder)) {
-        DT_TRY(dt_idx_read(folder, dataset));
+    DT_TRY(join(folder, "mnist.npz", npz));
+    int found = dt_idx_count(folder);
+    bool has_npz = dt_file_kind(npz) == DT_PATH_FILE;
+    if (found > 0) {
+        dt_status status = dt_idx_read(folder, dataset);
+        if (dt_failed(&status))
+            return found < IDX_FILES ? add_hints(status, folder) : status;
+        if (has_npz)
+            dt_storage_warn(dataset, "the IDX files of %s are read, and not mnist.npz, which is there too",
+                            folder);
         name_dataset(dataset, "IDX files", folder);
         return dt_ok();
     }
-    DT_TRY(join(folder, "mnist.npz", npz));
-    if (dt_file_kind(npz) == DT_PATH_FILE)
+    if (has_npz)
         return read_npz(npz, dataset);
-    return dt_fail(DT_DATA, "%s: this folder has no data set; names tried: " IDX_NAMES ". " WAYS, folder);
+    dt_status none =
+        dt_fail(DT_DATA, "%s: this folder has no data set; names tried: " IDX_NAMES ". " WAYS ".", folder);
+    return add_hints(none, folder);
+}
+
+/* What to do with a file that is no data set by itself. */
+static const char *remedy_of(dt_file_form form) {
+    switch (form) {
+    case DT_FORM_GZIP:
+    case DT_FORM_IDX_IMAGES:
+    case DT_FORM_IDX_LABELS:
+        return "of IDX files, name the folder that holds all four";
+    case DT_FORM_MARKUP:
+        return "download it again (MNIST: tools/get-mnist)";
+    case DT_FORM_NPY:
+        return "save all four arrays in one file with numpy.savez";
+    default:
+        return "write it as one of these, with numpy.savez for instance";
+    }
+}
+
+/* The bytes decide, whatever the name is. */
+static dt_status read_file(const char *path, dt_dataset *dataset) {
+    dt_file file;
+    char what[128];
+    DT_TRY(dt_file_open(path, &file));
+    dt_file_form form = dt_file_form_of(&file);
+    dt_file_describe(&file, what, sizeof what);
+    dt_file_close(&file);
+    if (form == DT_FORM_ZIP)
+        return read_npz(path, dataset);
+    return dt_fail(DT_DATA,
+                   "%s: not an .npz (zip) file: %s; --data takes a folder with the four IDX files, an .npz "
+                   "file with the arrays x_train, y_train, x_test and y_test, or synthetic[:N]: %s",
+                   path, what, remedy_of(form));
 }
 
 /* Parses what follows "synthetic"; 0 if it is no number of digits. */
@@ -133,7 +183,7 @@ static dt_status read_place(const char *where, uint64_t seed, dt_dataset *datase
     case DT_PATH_FOLDER:
         return read_folder(where, dataset);
     case DT_PATH_FILE:
-        return read_npz(where, dataset);
+        return read_file(where, dataset);
     default:
         return dt_fail(DT_DATA, "%s: no such file or folder. " WAYS, where);
     }

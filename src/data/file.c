@@ -2,6 +2,7 @@
 /* Regular files, read by position. */
 #include "data/file.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -81,18 +82,73 @@ static bool looks_like_markup(const char *text) {
            strncasecmp(text, "<body", 5) == 0 || strncasecmp(text, "<error", 6) == 0;
 }
 
-void dt_file_describe(const dt_file *file, char *text, size_t text_bytes) {
-    char start[64] = {0};
+/* Numbers with commas, semicolons or tabs between them, perhaps with names above them. */
+static bool looks_like_table(const char *text, size_t length) {
+    int separators = 0;
+    for (size_t i = 0; i < length; i++) {
+        if (!isprint((unsigned char)text[i]) && !isspace((unsigned char)text[i]))
+            return false;
+        separators += strchr(",;\t", text[i]) != NULL;
+    }
+    return separators >= 3;
+}
+
+static const struct {
+    dt_file_form form;
+    size_t length;
+    const char *mark;
+} marks[] = {{DT_FORM_ZIP, 4, "PK\3\4"},
+             {DT_FORM_GZIP, 2, "\x1F\x8B"},
+             {DT_FORM_IDX_IMAGES, 4, "\0\0\x08\x03"},
+             {DT_FORM_IDX_LABELS, 4, "\0\0\x08\x01"},
+             {DT_FORM_NPY, 6, "\x93NUMPY"},
+             {DT_FORM_HDF5, 4, "\x89HDF"}};
+
+static dt_file_form form_of(const char *start, size_t length) {
+    if (length == 0)
+        return DT_FORM_EMPTY;
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (length >= marks[i].length && memcmp(start, marks[i].mark, marks[i].length) == 0)
+            return marks[i].form;
+    if (looks_like_markup(start))
+        return DT_FORM_MARKUP;
+    return looks_like_table(start, length) ? DT_FORM_TABLE : DT_FORM_OTHER;
+}
+
+enum { START_BYTES = 64 };
+
+/* The file's first bytes, zeros behind them. */
+static dt_file_form read_start(const dt_file *file, char start[START_BYTES]) {
     size_t got;
-    dt_status status = dt_file_read(file, 0, start, sizeof start - 1, &got);
+    memset(start, 0, START_BYTES);
+    dt_status status = dt_file_read(file, 0, start, START_BYTES - 1, &got);
+    return dt_failed(&status) ? DT_FORM_UNREADABLE : form_of(start, got);
+}
+
+dt_file_form dt_file_form_of(const dt_file *file) {
+    char start[START_BYTES];
+    return read_start(file, start);
+}
+
+void dt_file_describe(const dt_file *file, char *text, size_t text_bytes) {
+    static const char *const clauses[] = {
+        [DT_FORM_UNREADABLE] = "it cannot be read",
+        [DT_FORM_EMPTY] = "it is empty",
+        [DT_FORM_MARKUP] = "it looks like a web page, as a failed download leaves behind",
+        [DT_FORM_ZIP] = "it is a zip file",
+        [DT_FORM_GZIP] = "it is a gzip file",
+        [DT_FORM_IDX_IMAGES] = "it is an IDX file of images",
+        [DT_FORM_IDX_LABELS] = "it is an IDX file of labels",
+        [DT_FORM_NPY] = "it is a single numpy array (.npy)",
+        [DT_FORM_HDF5] = "it is an HDF5 file",
+        [DT_FORM_TABLE] = "it looks like a table of text (CSV)",
+    };
+    char start[START_BYTES];
+    dt_file_form form = read_start(file, start);
     const unsigned char *byte = (const unsigned char *)start;
-    if (dt_failed(&status))
-        snprintf(text, text_bytes, "it cannot be read");
-    else if (got == 0)
-        snprintf(text, text_bytes, "it is empty");
-    else if (looks_like_markup(start))
-        snprintf(text, text_bytes, "it looks like a web page, as a failed download leaves behind");
-    else
+    if (form == DT_FORM_OTHER)
         snprintf(text, text_bytes, "it begins with the bytes %02x %02x %02x %02x", byte[0], byte[1], byte[2],
                  byte[3]);
+    else
+        snprintf(text, text_bytes, "%s", clauses[form]);
 }

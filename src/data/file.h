@@ -31,9 +31,28 @@ void dt_file_close(dt_file *file);
  */
 dt_status dt_file_read(const dt_file *file, uint64_t offset, void *data, size_t bytes, size_t *got);
 
-/* A clause on what the file seems to be instead of what was wanted, for the end of a message: that it is
- * empty, that it looks like a web page, or its first bytes. */
+/* What a file seems to be, by its first bytes. */
+typedef enum dt_file_form {
+    DT_FORM_UNREADABLE,
+    DT_FORM_EMPTY,
+    DT_FORM_MARKUP, /* a web page, as a failed download leaves behind */
+    DT_FORM_ZIP,
+    DT_FORM_GZIP,
+    DT_FORM_IDX_IMAGES,
+    DT_FORM_IDX_LABELS,
+    DT_FORM_NPY,
+    DT_FORM_HDF5,
+    DT_FORM_TABLE, /* text with numbers and separators, as a CSV file */
+    DT_FORM_OTHER
+} dt_file_form;
+
+dt_file_form dt_file_form_of(const dt_file *file);
+
+/* A clause on what the file seems to be instead of what was wanted, for the end of a message. */
 void dt_file_describe(const dt_file *file, char *text, size_t text_bytes);
+
+/* The remedy for a file that a download has spoilt, for the end of a message. */
+#define DT_DOWNLOAD_AGAIN "; download it again (MNIST: tools/get-mnist)"
 
 /* Little-endian and big-endian integers at any address. */
 static inline uint16_t dt_file_little16(const unsigned char *bytes) {

@@ -3,6 +3,7 @@
  * taken. */
 #include "data/idx.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +29,7 @@ static const struct kind {
 
 typedef struct idx_file {
     dt_file file;
+    char other[DT_PATH_BYTES]; /* a second file of its kind, which is not read; or empty */
     dt_stream *stream;
     int count; /* items, as the header says and the size allows */
 } idx_file;
@@ -40,37 +42,44 @@ static size_t item_bytes(struct kind kind) {
     return kind.images ? DT_IMAGE_PIXELS : 1;
 }
 
-/* Writes the path of the file of this kind; false if there is none. Where only a folder has the name, that
- * is the path: opening it says so. */
-static bool find(const char *folder, struct kind kind, char *path, size_t path_bytes) {
-    static const struct {
-        char separator;
-        const char *suffix;
-    } forms[] = {{'-', ""}, {'-', ".gz"}, {'.', ""}, {'.', ".gz"}};
-    bool found = false;
-    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
-        char candidate[DT_PATH_BYTES];
-        int length = snprintf(candidate, sizeof candidate, "%s/%s%cidx%d-ubyte%s", folder, kind.stem,
-                              forms[i].separator, dimensions(kind), forms[i].suffix);
-        if (length < 0 || length >= (int)sizeof candidate)
-            continue;
-        dt_path_kind there = dt_file_kind(candidate);
-        if (there == DT_PATH_FILE || (there == DT_PATH_FOLDER && !found)) {
-            snprintf(path, path_bytes, "%s", candidate);
-            found = true;
-        }
-        if (there == DT_PATH_FILE)
-            break;
-    }
-    return found;
+/* Names that a file may have, the first that exists is read. */
+static const struct {
+    char separator;
+    const char *suffix;
+} forms[] = {{'-', ""}, {'-', ".gz"}, {'.', ""}, {'.', ".gz"}};
+
+enum { FORMS = sizeof forms / sizeof *forms };
+
+static dt_path_kind look_for(const char *folder, struct kind kind, int form, char path[DT_PATH_BYTES]) {
+    int length = snprintf(path, DT_PATH_BYTES, "%s/%s%cidx%d-ubyte%s", folder, kind.stem,
+                          forms[form].separator, dimensions(kind), forms[form].suffix);
+    return length < 0 || length >= DT_PATH_BYTES ? DT_PATH_NONE : dt_file_kind(path);
 }
 
-bool dt_idx_present(const char *folder) {
-    char path[DT_PATH_BYTES];
+/* Writes the path of the file of this kind; false if there is none. Where only a folder has the name, that
+ * is the path: opening it says so. `other`: a second file of this kind, or empty. */
+static bool find(const char *folder, struct kind kind, char path[DT_PATH_BYTES], char other[DT_PATH_BYTES]) {
+    dt_path_kind found = DT_PATH_NONE;
+    other[0] = '\0';
+    for (int form = 0; form < FORMS && !other[0]; form++) {
+        char candidate[DT_PATH_BYTES];
+        dt_path_kind there = look_for(folder, kind, form, candidate);
+        if (there == DT_PATH_FILE && found == DT_PATH_FILE)
+            memcpy(other, candidate, sizeof candidate);
+        else if (there == DT_PATH_FILE || (there == DT_PATH_FOLDER && found == DT_PATH_NONE)) {
+            memcpy(path, candidate, sizeof candidate);
+            found = there;
+        }
+    }
+    return found != DT_PATH_NONE;
+}
+
+int dt_idx_count(const char *folder) {
+    char path[DT_PATH_BYTES], other[DT_PATH_BYTES];
+    int count = 0;
     for (int i = 0; i < FILES; i++)
-        if (find(folder, kinds[i], path, sizeof path))
-            return true;
-    return false;
+        count += find(folder, kinds[i], path, other);
+    return count;
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -78,23 +87,70 @@ static bool ends_with(const char *text, const char *end) {
     return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
+/* Small letters and digits alone; "test" reads as the "t10k" that it is meant for. */
+static void reduce(const char *name, char *text, size_t room) {
+    size_t used = 0;
+    for (; *name && used + 1 < room; name++)
+        if (isalnum((unsigned char)*name))
+            text[used++] = (char)tolower((unsigned char)*name);
+    text[used] = '\0';
+    char *test = strstr(text, "test");
+    if (test)
+        memcpy(test, "t10k", 4);
+}
+
+bool dt_idx_resembles(const char *name, char *proper, size_t room) {
+    char reduced[128], stem[32];
+    reduce(name, reduced, sizeof reduced);
+    for (int i = 0; i < FILES; i++) {
+        reduce(kinds[i].stem, stem, sizeof stem);
+        snprintf(proper, room, "%s-idx%d-ubyte%s", kinds[i].stem, dimensions(kinds[i]),
+                 strstr(name, ".gz") ? ".gz" : "");
+        if (strstr(reduced, stem) && strcmp(name, proper) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* By its bytes; a name in .gz counts where they tell nothing. */
+static dt_encoding encoding_of(const dt_file *file) {
+    switch (dt_file_form_of(file)) {
+    case DT_FORM_GZIP:
+        return DT_ENCODING_GZIP;
+    case DT_FORM_IDX_IMAGES:
+    case DT_FORM_IDX_LABELS:
+        return DT_ENCODING_PLAIN;
+    default:
+        return ends_with(file->path, ".gz") ? DT_ENCODING_GZIP : DT_ENCODING_PLAIN;
+    }
+}
+
 static dt_status begin(const char *folder, struct kind kind, idx_file *idx) {
     char path[DT_PATH_BYTES];
-    if (!find(folder, kind, path, sizeof path))
+    if (!find(folder, kind, path, idx->other))
         return dt_fail(
             DT_DATA,
             "%s: the %s file is missing: tried %s-idx%d-ubyte and %s.idx%d-ubyte, each also with .gz", folder,
             kind.stem, kind.stem, dimensions(kind), kind.stem, dimensions(kind));
     DT_TRY(dt_file_open(path, &idx->file));
-    unsigned char mark[2] = {0};
-    size_t got;
-    DT_TRY(dt_file_read(&idx->file, 0, mark, sizeof mark, &got));
-    bool packed = ends_with(path, ".gz") || (mark[0] == 0x1F && mark[1] == 0x8B);
     return dt_stream_create(&(dt_stream_config){.file = &idx->file,
                                                 .subject = idx->file.path,
-                                                .encoding = packed ? DT_ENCODING_GZIP : DT_ENCODING_PLAIN,
+                                                .encoding = encoding_of(&idx->file),
                                                 .bytes = idx->file.bytes},
                             &idx->stream);
+}
+
+/* Files that are there under two names, as gunzip -k leaves them. */
+static void say_choice(const idx_file files[FILES], dt_dataset *dataset) {
+    const idx_file *first = NULL;
+    int twice = 0;
+    for (int i = 0; i < FILES; i++)
+        if (files[i].other[0] && twice++ == 0)
+            first = &files[i];
+    if (first)
+        dt_storage_warn(dataset, "%s is read, and not %s%s", first->file.path, strrchr(first->other, '/') + 1,
+                        twice > 1 ? ", which is there too; so are others of the four files"
+                                  : ", which is there too");
 }
 
 static dt_status check_magic(const idx_file *idx, struct kind kind, uint32_t magic) {
@@ -109,8 +165,10 @@ static dt_status check_magic(const idx_file *idx, struct kind kind, uint32_t mag
             idx->file.path, kind.images ? "labels" : "images", wanted, magic, expected);
     char what[128];
     dt_file_describe(&idx->file, what, sizeof what);
-    return dt_fail(DT_DATA, "%s: wrong magic number %u (0x%08x); a file of %s has %u (0x%08x); %s",
-                   idx->file.path, magic, magic, wanted, expected, expected, what);
+    bool page = dt_file_form_of(&idx->file) == DT_FORM_MARKUP;
+    return dt_fail(DT_DATA, "%s: wrong magic number %u (0x%08x); a file of %s has %u (0x%08x); %s%s",
+                   idx->file.path, magic, magic, wanted, expected, expected, what,
+                   page ? DT_DOWNLOAD_AGAIN : "");
 }
 
 /* Whether the file can hold what its header promises; nothing is allocated on a header's word alone. */
@@ -123,7 +181,7 @@ static dt_status check_count(idx_file *idx, struct kind kind, uint32_t count, si
         return dt_fail(
             DT_DATA,
             "%s: shorter than its header says: %u %s are %llu bytes; the file has %llu, which hold "
-            "%llu at most",
+            "%llu at most" DT_DOWNLOAD_AGAIN,
             idx->file.path, count, items, (unsigned long long)needed, (unsigned long long)idx->file.bytes,
             (unsigned long long)dt_stream_capacity(idx->stream));
     idx->count = (int)count;
@@ -137,7 +195,7 @@ static dt_status read_header(idx_file *idx, struct kind kind) {
     if (got < 4) {
         char what[128];
         dt_file_describe(&idx->file, what, sizeof what);
-        return dt_fail(DT_DATA, "%s: too short for an IDX file: %s", idx->file.path, what);
+        return dt_fail(DT_DATA, "%s: too short for an IDX file: %s" DT_DOWNLOAD_AGAIN, idx->file.path, what);
     }
     DT_TRY(check_magic(idx, kind, dt_file_big32(header)));
     DT_TRY(dt_stream_read_all(idx->stream, header + 4, header_bytes - 4));
@@ -170,6 +228,7 @@ static dt_status read_items(idx_file *idx, struct kind kind, dt_half half, dt_da
 static dt_status read_files(const char *folder, idx_file files[FILES], dt_dataset *dataset) {
     for (int i = 0; i < FILES; i++)
         DT_TRY(begin(folder, kinds[i], &files[i]));
+    say_choice(files, dataset);
     for (int i = 0; i < FILES; i++)
         DT_TRY(read_header(&files[i], kinds[i]));
     DT_TRY(check_pair(&files[TRAIN_IMAGES], &files[TRAIN_LABELS]));

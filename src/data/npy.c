@@ -105,7 +105,9 @@ static dt_status parse_shape(const char *subject, const char *value, dt_npy_head
                            header->shape_text);
         char *end;
         header->shape[header->dimensions++] = strtoull(at, &end, 10);
-        at = end + strspn(end, " ,");
+        /* Python 2 wrote (60000L, 28L, 28L). */
+        at = end + (*end == 'L');
+        at += strspn(at, " ,");
     }
     return dt_ok();
 }

@@ -44,6 +44,14 @@ static void list_members(const dt_zip *zip, char *text, size_t text_bytes) {
     }
 }
 
+/* An archive of the four IDX files. */
+static bool holds_idx(const dt_zip *zip) {
+    for (int i = 0; i < zip->count; i++)
+        if (strstr(zip->members[i].name, "-ubyte"))
+            return true;
+    return false;
+}
+
 static dt_status find_member(const dt_zip *zip, const char *name, const dt_zip_member **member) {
     char file_name[32], found[256];
     snprintf(file_name, sizeof file_name, "%s.npy", name);
@@ -51,9 +59,9 @@ static dt_status find_member(const dt_zip *zip, const char *name, const dt_zip_m
     if (*member)
         return dt_ok();
     list_members(zip, found, sizeof found);
-    return dt_fail(DT_DATA, "%s: array %s is missing: there must be %s, %s, %s and %s; found: %s",
+    return dt_fail(DT_DATA, "%s: array %s is missing: there must be %s, %s, %s and %s; found: %s%s",
                    zip->file.path, name, pixel_names[0], label_names[0], pixel_names[1], label_names[1],
-                   found);
+                   found, holds_idx(zip) ? ". It holds IDX files: unpack it, and name their folder" : "");
 }
 
 static bool is_pixel_shape(const dt_npy_header *header) {

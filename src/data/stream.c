@@ -75,9 +75,10 @@ static dt_status take(dt_stream *stream, void *data, size_t bytes, size_t *got) 
 }
 
 static dt_status fail_cut_short(const dt_stream *stream) {
-    return dt_fail(DT_DATA, "%s: cut short: its compressed data break off after %llu bytes (%llu unpacked)",
-                   stream->config.subject, (unsigned long long)stream->taken,
-                   (unsigned long long)stream->decoded);
+    return dt_fail(
+        DT_DATA,
+        "%s: cut short: its compressed data break off after %llu bytes (%llu unpacked)" DT_DOWNLOAD_AGAIN,
+        stream->config.subject, (unsigned long long)stream->taken, (unsigned long long)stream->decoded);
 }
 
 /* Makes sure that the inflater has input; none is left at the end of the stretch. */
@@ -130,7 +131,7 @@ static dt_status skip_optional_fields(dt_stream *stream, int flags) {
 static dt_status fail_not_gzip(const dt_stream *stream) {
     char what[128];
     dt_file_describe(stream->config.file, what, sizeof what);
-    return dt_fail(DT_DATA, "%s: not a gzip file: %s", stream->config.subject, what);
+    return dt_fail(DT_DATA, "%s: not a gzip file: %s" DT_DOWNLOAD_AGAIN, stream->config.subject, what);
 }
 
 /* Whether the next two bytes are gzip's mark; takes them if so. */
@@ -176,15 +177,18 @@ static dt_status begin_member(dt_stream *stream) {
 static dt_status check_crc(const dt_stream *stream, uint32_t expected) {
     if (stream->crc == expected)
         return dt_ok();
-    return dt_fail(DT_DATA, "%s: damaged: wrong CRC: its content has %08x, the file says %08x",
+    return dt_fail(DT_DATA,
+                   "%s: damaged: wrong CRC: its content has %08x, the file says %08x" DT_DOWNLOAD_AGAIN,
                    stream->config.subject, (unsigned)stream->crc, (unsigned)expected);
 }
 
 static dt_status check_length(const dt_stream *stream, uint64_t decoded, uint64_t expected) {
     if (decoded == expected)
         return dt_ok();
-    return dt_fail(DT_DATA, "%s: damaged: wrong length: its content has %llu bytes, the file says %llu",
-                   stream->config.subject, (unsigned long long)decoded, (unsigned long long)expected);
+    return dt_fail(
+        DT_DATA,
+        "%s: damaged: wrong length: its content has %llu bytes, the file says %llu" DT_DOWNLOAD_AGAIN,
+        stream->config.subject, (unsigned long long)decoded, (unsigned long long)expected);
 }
 
 /* The end of content whose length and CRC stand in the zip's directory. */
@@ -224,10 +228,11 @@ static dt_status inflate_some(dt_stream *stream, unsigned char *data, size_t byt
     if (result == Z_MEM_ERROR)
         return dt_fail(DT_MEMORY, "no memory for inflating %s", stream->config.subject);
     if (result != Z_OK && result != Z_BUF_ERROR)
-        return dt_fail(DT_DATA,
-                       "%s: damaged: its compressed data make no sense after %llu unpacked bytes (%s)",
-                       stream->config.subject, (unsigned long long)stream->decoded,
-                       inflater->msg ? inflater->msg : "no reason given");
+        return dt_fail(
+            DT_DATA,
+            "%s: damaged: its compressed data make no sense after %llu unpacked bytes (%s)" DT_DOWNLOAD_AGAIN,
+            stream->config.subject, (unsigned long long)stream->decoded,
+            inflater->msg ? inflater->msg : "no reason given");
     if (*got == 0 && input_over)
         return fail_cut_short(stream);
     return dt_ok();
@@ -263,7 +268,7 @@ dt_status dt_stream_read_all(dt_stream *stream, void *data, size_t bytes) {
     size_t got;
     DT_TRY(dt_stream_read(stream, data, bytes, &got));
     if (got < bytes)
-        return dt_fail(DT_DATA, "%s: shorter than its header says: it ends %zu bytes early",
+        return dt_fail(DT_DATA, "%s: shorter than its header says: it ends %zu bytes early" DT_DOWNLOAD_AGAIN,
                        stream->config.subject, bytes - got);
     return dt_ok();
 }

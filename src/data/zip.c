@@ -19,7 +19,7 @@ typedef struct directory {
 } directory;
 
 static dt_status fail_damaged(const dt_zip *zip, const char *cause) {
-    return dt_fail(DT_DATA, "%s: damaged or cut short: %s", zip->file.path, cause);
+    return dt_fail(DT_DATA, "%s: damaged or cut short: %s" DT_DOWNLOAD_AGAIN, zip->file.path, cause);
 }
 
 static dt_status fail_no_end(const dt_zip *zip, const unsigned char *start) {

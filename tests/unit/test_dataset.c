@@ -134,6 +134,91 @@ static void test_file_that_is_no_npz(void **state) {
     assert_fails(try_read(path_in(*state, "some.txt")), DT_DATA, "some.txt: not an .npz (zip) file");
 }
 
+/* Each with what it is, and the form that is wanted. */
+static void test_file_of_another_form(void **state) {
+    write_text(*state, "train.csv", "label,pixel0,pixel1,pixel2\n5,0,0,0\n");
+    assert_fails(
+        try_read(path_in(*state, "train.csv")), DT_DATA,
+        "it looks like a table of text (CSV); --data takes a folder with the four IDX files, an .npz "
+        "file with the arrays");
+    write_idx_folder(*state, '-', true);
+    assert_fails(try_read(path_in(*state, "train-images-idx3-ubyte.gz")), DT_DATA,
+                 "it is a gzip file; --data takes");
+    write_idx_folder(*state, '-', false);
+    assert_fails(try_read(path_in(*state, "t10k-labels-idx1-ubyte")), DT_DATA,
+                 "it is an IDX file of labels; --data takes");
+    assert_fails(try_read(path_in(*state, "t10k-labels-idx1-ubyte")), DT_DATA,
+                 "name the folder that holds all four");
+    write_text(*state, "mnist.npz", "<html>");
+    assert_fails(try_read(path_in(*state, "mnist.npz")), DT_DATA,
+                 "download it again (MNIST: tools/get-mnist)");
+    write_text(*state, "x.npy", "\x93NUMPY");
+    assert_fails(try_read(path_in(*state, "x.npy")), DT_DATA, "numpy.savez");
+    zip_maker zip = {0};
+    zip_add(&zip, "train-images-idx3-ubyte", pixel_data(0, 'u'), true);
+    write_file(*state, "archive.zip", zip_finish(&zip));
+    assert_fails(try_read(path_in(*state, "archive.zip")), DT_DATA,
+                 "It holds IDX files: unpack it, and name their folder");
+}
+
+/* What stands in the place of a data set is named, with what to do. */
+static void test_what_is_nearby(void **state) {
+    write_idx_folder(*state, '-', false);
+    assert_int_equal(
+        rename(path_in(*state, "t10k-images-idx3-ubyte"), path_in(*state, "t10k-images -idx3-ubyte")), 0);
+    assert_fails(try_read(*state), DT_DATA,
+                 "There is 't10k-images -idx3-ubyte': rename it to t10k-images-idx3-ubyte.");
+    make_folders(*state, "torch/MNIST");
+    write_idx_folder(make_folders(*state, "torch/MNIST/raw"), '-', false);
+    const char *torch = path_in(*state, "torch");
+    char expected[1200];
+    snprintf(expected, sizeof expected, "The folder below it has IDX files: --data '%s/MNIST/raw'.", torch);
+    assert_fails(try_read(torch), DT_DATA, expected);
+    assert_fails(try_read(path_in(*state, "torch/MNIST")), DT_DATA, expected);
+    const char *loads = make_folders(*state, "loads");
+    write_text(loads, "mnist.zip", "PK");
+    assert_fails(try_read(loads), DT_DATA, "loads/mnist.zip' is an archive: unpack it");
+    assert_int_equal(unlink(path_in(loads, "mnist.zip")), 0);
+    write_file(loads, "fashion.npz", sample_npz(true));
+    assert_fails(try_read(loads), DT_DATA, "An .npz file is named itself: --data '");
+}
+
+static void test_choice_of_two_forms_is_said(void **state) {
+    dt_dataset dataset;
+    write_idx_folder(*state, '-', true);
+    write_file(*state, "mnist.npz", sample_npz(true));
+    assert_ok(dt_dataset_read(*state, 1, &dataset));
+    assert_non_null(strstr(dataset.warnings, "are read, and not mnist.npz, which is there too"));
+    dt_dataset_release(&dataset);
+}
+
+/* Counts as MNIST's, and a single pixel that is not. */
+static void test_what_looks_like_mnist_is_not_called_so(void **state) {
+    dt_dataset dataset;
+    for (int half = 0; half < 2; half++) {
+        uint32_t count = half == 0 ? 60000 : 10000;
+        buffer images = {0}, labels = {0};
+        buffer_add_big32(&images, 2051);
+        buffer_add_big32(&images, count);
+        buffer_add_big32(&images, 28);
+        buffer_add_big32(&images, 28);
+        buffer_add_big32(&labels, 2049);
+        buffer_add_big32(&labels, count);
+        size_t size = (size_t)count * DT_IMAGE_PIXELS;
+        unsigned char *zeros = calloc(size, 1);
+        assert_non_null(zeros);
+        buffer_add(&images, zeros, size);
+        buffer_add(&labels, zeros, count);
+        free(zeros);
+        write_file(*state, half == 0 ? "train-images-idx3-ubyte" : "t10k-images-idx3-ubyte", images);
+        write_file(*state, half == 0 ? "train-labels-idx1-ubyte" : "t10k-labels-idx1-ubyte", labels);
+    }
+    assert_ok(dt_dataset_read(*state, 1, &dataset));
+    assert_string_equal(dataset.name, "IDX files, not the standard MNIST");
+    assert_false(dataset.standard);
+    dt_dataset_release(&dataset);
+}
+
 static void test_synthetic_sizes(void **state) {
     (void)state;
     dt_dataset dataset;
@@ -256,6 +341,10 @@ int main(void) {
         IN_FOLDER(test_damaged_data_is_not_passed_over),
         IN_FOLDER(test_nothing_found),
         IN_FOLDER(test_file_that_is_no_npz),
+        IN_FOLDER(test_file_of_another_form),
+        IN_FOLDER(test_what_is_nearby),
+        IN_FOLDER(test_choice_of_two_forms_is_said),
+        IN_FOLDER(test_what_looks_like_mnist_is_not_called_so),
         IN_FOLDER(test_synthetic_sizes),
         IN_FOLDER(test_fingerprint_does_not_depend_on_format),
         IN_FOLDER(test_fingerprint_sees_pixels_and_labels),

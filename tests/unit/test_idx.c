@@ -63,10 +63,10 @@ static void test_reads_every_form(void **state) {
     for (int form = 0; form < 4; form++) {
         snprintf(sub, sizeof sub, "form%d", form);
         const char *path = path_in(folder, sub);
-        assert_false(dt_idx_present(path));
+        assert_int_equal(dt_idx_count(path), 0);
         assert_int_equal(mkdir(path, 0755), 0);
         write_idx_folder(path, form & 1 ? '-' : '.', form & 2);
-        assert_true(dt_idx_present(path));
+        assert_int_equal(dt_idx_count(path), 4);
         assert_string_equal(read_sample(path), "");
     }
 }
@@ -75,7 +75,12 @@ static void test_first_name_wins(void **state) {
     write_idx_folder(*state, '-', false);
     write_text(*state, packed_images_name, "not looked at");
     write_text(*state, "train-images.idx3-ubyte", "not looked at either");
-    read_sample(*state);
+    const char *warning = read_sample(*state);
+    assert_non_null(strstr(warning, "train-images-idx3-ubyte is read, and not train-images-idx3-ubyte.gz"));
+    assert_null(strstr(warning, "others of the four"));
+    write_idx_folder(*state, '-', true);
+    assert_non_null(strstr(read_sample(*state), "so are others of the four files"));
+    write_text(*state, packed_images_name, "not looked at");
     assert_int_equal(unlink(path_in(*state, images_name)), 0);
     assert_fails(try_read(*state), DT_DATA, "idx3-ubyte.gz: not a gzip file");
 }
@@ -84,6 +89,33 @@ static void test_reads_gzip_under_plain_name(void **state) {
     write_idx_folder(*state, '-', false);
     write_file(*state, images_name, gzip(sound_images()));
     read_sample(*state);
+}
+
+/* The bytes decide, and not the name. */
+static void test_reads_plain_under_gzip_name(void **state) {
+    write_idx_folder(*state, '-', true);
+    write_file(*state, packed_images_name, sound_images());
+    assert_string_equal(read_sample(*state), "");
+}
+
+static void test_names_that_are_nearly_right(void **state) {
+    (void)state;
+    static const char *const near[][2] = {
+        {"t10k-images -idx3-ubyte", "t10k-images-idx3-ubyte"},
+        {"train-images.idx3-ubyte (1).gz", "train-images-idx3-ubyte.gz"},
+        {"Train-Labels-idx1-ubyte", "train-labels-idx1-ubyte"},
+        {"train_images_idx3_ubyte", "train-images-idx3-ubyte"},
+        {"test-labels-idx1-ubyte.gz", "t10k-labels-idx1-ubyte.gz"},
+        {"t10k-labels-idx1-ubyte.txt", "t10k-labels-idx1-ubyte"},
+    };
+    char proper[64];
+    for (size_t i = 0; i < sizeof near / sizeof *near; i++) {
+        assert_true(dt_idx_resembles(near[i][0], proper, sizeof proper));
+        assert_string_equal(proper, near[i][1]);
+    }
+    assert_false(dt_idx_resembles("images", proper, sizeof proper));
+    assert_false(dt_idx_resembles("", proper, sizeof proper));
+    assert_false(dt_idx_resembles("t10k-labels-idx1-ubyte", proper, sizeof proper));
 }
 
 static void test_reads_gzip_of_several_members(void **state) {
@@ -168,6 +200,7 @@ static void test_gzip_cut_short(void **state) {
         buffer_add(&front, whole.bytes, length);
         const char *cause = length < 2 ? "not a gzip file" : "cut short";
         expect_failure(*state, packed_images_name, front, length == 0 ? "it is empty" : cause);
+        assert_fails(try_read(*state), DT_DATA, "; download it again (MNIST: tools/get-mnist)");
     }
     buffer_release(&whole);
 }
@@ -194,13 +227,16 @@ static buffer text(const char *content) {
 static void test_not_gzip(void **state) {
     static const char page[] = "\n<!DOCTYPE html><html><body>404 Not Found</body></html>";
     write_idx_folder(*state, '-', true);
-    expect_failure(*state, packed_images_name, text(page), "not a gzip file: it looks like a web page");
+    expect_failure(
+        *state, packed_images_name, text(page),
+        "not a gzip file: it looks like a web page, as a failed download leaves behind; download it again");
     expect_failure(*state, packed_images_name, text("<HTML>"), "it looks like a web page");
     expect_failure(*state, packed_images_name, text("<?xml version='1.0'?><Error/>"),
                    "it looks like a web page");
-    expect_failure(*state, packed_images_name, sound_images(),
-                   "not a gzip file: it begins with the bytes 00 00 08 03");
-    expect_failure(*state, images_name, text(page), "it looks like a web page");
+    expect_failure(*state, packed_images_name, text("rubbish"),
+                   "not a gzip file: it begins with the bytes 72 75 62 62; download it again");
+    expect_failure(*state, images_name, text(page),
+                   "leaves behind; download it again (MNIST: tools/get-mnist)");
 }
 
 static void test_wrong_magic(void **state) {
@@ -290,6 +326,8 @@ int main(void) {
         IN_FOLDER(test_reads_every_form),
         IN_FOLDER(test_first_name_wins),
         IN_FOLDER(test_reads_gzip_under_plain_name),
+        IN_FOLDER(test_reads_plain_under_gzip_name),
+        cmocka_unit_test(test_names_that_are_nearly_right),
         IN_FOLDER(test_reads_gzip_of_several_members),
         IN_FOLDER(test_reads_gzip_with_all_header_fields),
         IN_FOLDER(test_trailing_bytes_warn),

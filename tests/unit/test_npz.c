@@ -192,6 +192,17 @@ static void test_fortran_order(void **state) {
                    "Fortran order (dtype '|u1', shape (3, 28, 28))");
 }
 
+/* Python 2 wrote its long numbers with an L. */
+static void test_shapes_of_python_2(void **state) {
+    dt_dataset dataset = {0};
+    assert_ok(try_with(*state, "x_train.npy", npy(1, "'|u1'", "False", "(5L, 28L, 28L)", pixel_data(0, 'u')),
+                       &dataset));
+    assert_int_equal(dataset.train.count, 5);
+    dt_dataset_release(&dataset);
+    expect_failure(*state, "x_train.npy", npy(1, "'|u1'", "False", "(5LL, 28, 28)", pixel_data(0, 'u')),
+                   "no sensible shape");
+}
+
 static void test_shapes(void **state) {
     expect_failure(*state, "x_train.npy", npy(1, "'|u1'", "False", "(5, 28, 29)", pixel_data(0, 'u')),
                    "has shape (5, 28, 29)");
@@ -353,6 +364,7 @@ int main(void) {
         IN_FOLDER(test_types_not_supported),
         IN_FOLDER(test_fortran_order),
         IN_FOLDER(test_shapes),
+        IN_FOLDER(test_shapes_of_python_2),
         IN_FOLDER(test_trailing_bytes_warn),
         IN_FOLDER(test_labels_out_of_range),
         IN_FOLDER(test_rows_that_are_not_one_hot),
