@@ -13,6 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dtrain/locale.h"
 #include "dtrain/timer.h"
 
 /* For printf and libraries' memory of a thread; the default would be megabytes, or too little. */
@@ -95,6 +96,8 @@ static bool sleep_for(dt_guard *guard, double seconds) {
 
 static void *watch(void *context) {
     dt_guard *guard = context;
+    /* It cannot fail here: it did not in the main thread. */
+    (void)dt_locale_use_c();
     double tick = guard->timeout < 20 ? guard->timeout / 20.0 : 1.0;
     double idle = 0, last_look = dt_timer_now();
     long last_notes = -1;
