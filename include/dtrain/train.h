@@ -100,8 +100,8 @@ struct dt_options {
     dt_settings_walk walk; /* names and values of all of the above, for the records of a run; NULL: none */
 };
 
-/* From now on SIGTERM, SIGINT, SIGUSR1 and SIGUSR2 ask the run that follows to save and leave; they do not
- * end this process any more, save for a second SIGINT. A program calls it before it starts MPI, which takes a
+/* From now on SIGTERM, SIGINT, SIGUSR1, SIGUSR2 and SIGHUP ask the run that follows to save and leave; one
+ * that comes five seconds or more before the first step ends this process, which has nothing to save. A program calls it before it starts MPI, which takes a
  * moment; without it dt_train_run does. Main thread; not collective. */
 void dt_train_heed_signals(void);
 

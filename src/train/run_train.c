@@ -436,6 +436,7 @@ static dt_status run_locked(dt_run *run, const dt_options *options, dt_comm *com
     dt_status status = open_run(run, options, comm, &resume);
     if (dt_failed(&status))
         return status;
+    dt_signals_heed();
     if (dt_run_is_complete(run))
         dt_log_note("nothing to do: %s is at the end of the run: epoch %d of %d, step %lld. More --epochs or "
                     "--max-steps would go on",

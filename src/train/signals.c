@@ -7,18 +7,25 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
+#include "dtrain/comm.h"
 #include "dtrain/locale.h"
 
 static const struct {
     int number;
     const char *name;
-} kinds[] = {{SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}};
+} kinds[] = {
+    {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGUSR1, "SIGUSR1"}, {SIGUSR2, "SIGUSR2"}, {SIGHUP, "SIGHUP"}};
 
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
-static atomic_int caught, interrupted; /* lock-free, as a handler needs it */
+/* Seconds from a signal in set-up to the end of the process: most set-ups reach the first step in less. */
+enum { GRACE = 5 };
+
+static atomic_int caught, interrupted, heeded; /* lock-free, as a handler needs it */
+static unsigned grace = GRACE;
 
 static void take_note(int number) {
     static const char words[] = "dtrain: second SIGINT: leaving at once, nothing is saved\n";
@@ -29,15 +36,46 @@ static void take_note(int number) {
     }
     if (number == SIGINT)
         interrupted = 1;
-    if (!caught)
+    if (!caught) {
         caught = number;
+        if (!heeded)
+            alarm(grace);
+    }
+}
+
+/* The first step was not reached: nothing is lost by leaving, and set-up may hang for ever. */
+static void leave_setup(int number) {
+    static const char begin[] = "dtrain: stopped as asked (",
+                      end[] = ") before the first step: nothing was to be saved, start again\n";
+    char words[128] = "";
+    (void)number;
+    if (heeded)
+        return;
+    strcat(strcat(strcat(words, begin), dt_signals_name(caught)), end);
+    (void)!write(STDERR_FILENO, words, strlen(words));
+    _exit(DT_STOPPED);
+}
+
+/* Under nohup the end of the terminal is of no concern. */
+static bool is_ignored(int number) {
+    struct sigaction before;
+    return number == SIGHUP && sigaction(number, NULL, &before) == 0 && before.sa_handler == SIG_IGN;
 }
 
 void dt_signals_install(void) {
     struct sigaction action = {.sa_handler = take_note, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
+    /* Where all ranks were told, the first has the words; its end takes the others along. */
+    grace = dt_comm_launcher_rank() == 0 ? GRACE : GRACE + 1;
     for (int i = 0; i < KINDS; i++)
-        sigaction(kinds[i].number, &action, NULL);
+        if (!is_ignored(kinds[i].number))
+            sigaction(kinds[i].number, &action, NULL);
+    action.sa_handler = leave_setup;
+    sigaction(SIGALRM, &action, NULL);
+}
+
+void dt_signals_heed(void) {
+    heeded = 1;
 }
 
 int dt_signals_caught(void) {

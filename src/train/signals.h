@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Signals that ask a run to save and leave: SIGTERM, SIGINT, SIGUSR1, SIGUSR2. A handler only takes note; a
- * second SIGINT ends the process at once, with exit code 130. Of this process; main thread only. */
+/* Signals that ask a run to save and leave: SIGTERM, SIGINT, SIGUSR1, SIGUSR2, and SIGHUP unless it was
+ * ignored at the start. A handler takes note. Where the run has not said dt_signals_heed five seconds later,
+ * it is still being set up, with nothing to save, and the process ends with a line and exit code DT_STOPPED.
+ * A second SIGINT ends the process at once, with exit code 130. Of this process; main thread only. */
 #ifndef DTRAIN_TRAIN_SIGNALS_H
 #define DTRAIN_TRAIN_SIGNALS_H
 
@@ -9,6 +11,9 @@
 /* From now on the signals are noted, until the process ends: one that comes after the run must not spoil its
  * exit code. Again: nothing changes. */
 void dt_signals_install(void);
+
+/* From now on the caller asks, again and again, whether a signal was caught. */
+void dt_signals_heed(void);
 
 /* The first one that came, or 0. Any thread. */
 int dt_signals_caught(void);
