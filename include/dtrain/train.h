@@ -119,8 +119,9 @@ dt_status dt_train_run(const dt_options *options, dt_comm *comm, dt_watchdog *wa
 /* Measures, and prints what a step would cost under each strategy, for options->plan_ranks. */
 dt_status dt_plan_run(const dt_options *options, dt_comm *comm);
 
-/* Loss and accuracy of saved weights on the validation and test images. The network's options come from the
- * file; those of options->network are not used. */
+/* Loss and accuracy of saved weights on the validation and test images of options->data. The network's
+ * options come from the file; from options->network when Keras wrote it. Warns when a checkpoint's run had
+ * other data. */
 dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm);
 
 #endif

@@ -19,6 +19,16 @@ enum { DT_WEIGHTS_PATH = 1200 };
 /* The file that a user means: itself, or last.weights.h5 in a folder. */
 void dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]);
 
+/* What a file of weights tells beside them. */
+typedef enum dt_weights_kind {
+    DT_WEIGHTS_FOREIGN,   /* Keras wrote it: nothing */
+    DT_WEIGHTS_ALONE,     /* dtrain wrote it: its network */
+    DT_WEIGHTS_CHECKPOINT /* and where a run stands, with its options (checkpoint.h) */
+} dt_weights_kind;
+
+/* Errors: DT_FILE (missing, not HDF5, a newer format). */
+dt_status dt_weights_find_kind(const char *path, dt_weights_kind *kind);
+
 /* Reads the options of the network that a file was written for. Errors: DT_FILE (missing, not HDF5, no such
  * group). */
 dt_status dt_weights_network(const char *path, dt_network_config *config);

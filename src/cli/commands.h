@@ -7,6 +7,9 @@
 #include "dtrain/train.h"
 
 dt_status dt_command_train(const dt_options *options, dt_comm *comm, dt_watchdog *watchdog);
+
+/* Options that say which images a checkpoint's run was validated and tested on are taken from the file, where
+ * the command line does not name them, and said. */
 dt_status dt_command_eval(const dt_options *options, dt_comm *comm);
 dt_status dt_command_plan(const dt_options *options, dt_comm *comm);
 dt_status dt_command_info(const dt_options *options, dt_comm *comm);

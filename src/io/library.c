@@ -124,11 +124,24 @@ static dt_status rehearse(const char *path) {
     return status;
 }
 
+static bool begins_as_zip(const char *path) {
+    char letters[4] = "";
+    int handle = open(path, O_RDONLY | O_CLOEXEC);
+    bool whole = handle >= 0 && read(handle, letters, sizeof letters) == (ssize_t)sizeof letters;
+    if (handle >= 0)
+        (void)close(handle);
+    return whole && memcmp(letters, "PK\3\4", sizeof letters) == 0;
+}
+
 dt_status dt_library_open(const char *path, dt_library_file *file) {
     *file = (dt_library_file){.path = path, .handle = H5I_INVALID_HID};
     DT_TRY(check_readable(path, &file->sealed));
     if (H5Fis_hdf5(path) == 0)
-        return dt_fail(DT_FILE, "%s: is not an HDF5 file", path);
+        return dt_fail(DT_FILE, "%s: is not an HDF5 file%s", path,
+                       begins_as_zip(path)
+                           ? ", but a zip archive, as whole models of Keras (.keras) and PyTorch are. "
+                             "In Keras, model.save_weights(\"x.weights.h5\") writes what dtrain reads"
+                           : "");
     if (file->sealed)
         return open_and_screen(path, file, false);
     DT_TRY(dt_rehearsal_run(path, rehearse));

@@ -112,8 +112,10 @@ static dt_status check_shape(const dt_library_file *file, const dt_entry *entry,
     describe(entry, what);
     dt_shape_describe(expected, dims, expected_text);
     dt_shape_describe(rank, found, found_text);
-    return dt_fail(DT_FILE, "%s: %s has shape %s in the file and %s in the network", file->path, what,
-                   found_text, expected_text);
+    return dt_fail(DT_FILE,
+                   "%s: %s has shape %s in the file and %s in the network: --width, --bn-axis and "
+                   "--bn-layers must be those of the file",
+                   file->path, what, found_text, expected_text);
 }
 
 static dt_status read_dataset(const dt_library_file *file, const dt_entry *entry, hid_t dataset) {

@@ -140,6 +140,16 @@ static int list_missing(const dt_library_file *file, const dt_catalogue *catalog
     return count;
 }
 
+/* Keras' older form of a whole model has other places. */
+static dt_status check_form(const dt_library_file *file) {
+    if (dt_library_has(file, "layers") || !dt_library_has(file, "model_weights"))
+        return dt_ok();
+    return dt_fail(DT_FILE,
+                   "%s: is a whole model of Keras: load it there, and save what dtrain reads with "
+                   "model.save_weights(\"x.weights.h5\")",
+                   file->path);
+}
+
 /* All that is missing is told at once, and what is there in its place. */
 static dt_status check_present(const dt_library_file *file, const dt_catalogue *catalogue) {
     char missing[FEW * (DT_LABEL_BYTES + DT_PLACE_BYTES + 8)], more[40] = "";
@@ -161,6 +171,7 @@ static dt_status check_present(const dt_library_file *file, const dt_catalogue *
 dt_status dt_weights_read(const dt_library_file *file, const dt_parameters *parameters,
                           const dt_catalogue *catalogue) {
     DT_TRY(check_header(file, parameters));
+    DT_TRY(check_form(file));
     DT_TRY(check_present(file, catalogue));
     DT_TRY(dt_tensors_read_all(file, catalogue));
     return check_no_more_layers(file, parameters);
@@ -206,4 +217,23 @@ dt_status dt_weights_find_unused(const char *path, const dt_parameters *paramete
     dt_catalogue catalogue = {.count = 0};
     dt_catalogue_add_network(&catalogue, parameters, NULL, NULL);
     return open_and(use_by_search, path, parameters, &catalogue, unused);
+}
+
+static dt_status use_by_looking(const dt_library_file *file, const dt_parameters *parameters,
+                                const dt_catalogue *catalogue, void *context) {
+    dt_weights_kind *kind = context;
+    dt_group group;
+    (void)parameters, (void)catalogue;
+    if (!dt_header_exists(file))
+        return dt_ok();
+    DT_TRY(dt_header_open(file, &group));
+    *kind = dt_header_has_position(&group) ? DT_WEIGHTS_CHECKPOINT : DT_WEIGHTS_ALONE;
+    dt_status status = dt_ok();
+    dt_library_close(group.handle, H5Gclose, file->path, &status);
+    return status;
+}
+
+dt_status dt_weights_find_kind(const char *path, dt_weights_kind *kind) {
+    *kind = DT_WEIGHTS_FOREIGN;
+    return open_and(use_by_looking, path, NULL, NULL, kind);
 }

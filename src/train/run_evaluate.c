@@ -1,17 +1,47 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Evaluation of saved weights. */
+#include <stdlib.h>
+
+#include "dtrain/checkpoint.h"
 #include "dtrain/log.h"
 #include "dtrain/weights.h"
 #include "train/session.h"
 
 /* Rank 0 reads, all receive. Collective. */
 static dt_status read_network(dt_comm *comm, const char *path, dt_network_config *config) {
+    dt_weights_kind kind = DT_WEIGHTS_FOREIGN;
     dt_status status = dt_ok();
     if (dt_comm_rank(comm) == 0)
+        status = dt_weights_find_kind(path, &kind);
+    if (!dt_failed(&status) && kind != DT_WEIGHTS_FOREIGN)
         status = dt_weights_network(path, config);
     DT_TRY(dt_comm_agree(comm, status));
     dt_comm_broadcast(comm, config, sizeof *config, 0);
+    dt_comm_broadcast(comm, &kind, sizeof kind, 0);
+    if (kind == DT_WEIGHTS_FOREIGN)
+        dt_log_note("network: --width %g --bn-axis %s --bn-layers %s: %s does not tell it", config->width,
+                    dt_bn_axis_names[config->bn_axis], dt_bn_layers_names[config->bn_layers], path);
     return dt_ok();
+}
+
+/* Rank 0: losses on other images are not those of the run, and some of the images may be those of its
+ * training.
+ */
+static void compare_data(const dt_session *session, const char *path) {
+    dt_checkpoint checkpoint = {0};
+    dt_weights_kind kind;
+    dt_status status = dt_weights_find_kind(path, &kind);
+    if (dt_failed(&status) || kind != DT_WEIGHTS_CHECKPOINT)
+        return;
+    status = dt_checkpoint_peek(path, &checkpoint);
+    if (!dt_failed(&status) && checkpoint.position.data_fingerprint != session->corpus.fingerprint)
+        dt_log_warning(
+            "other data than the run's: fingerprint %016llx then, %016llx now. Images of its training "
+            "may be among these",
+            (unsigned long long)checkpoint.position.data_fingerprint,
+            (unsigned long long)session->corpus.fingerprint);
+    free(checkpoint.options);
+    free(checkpoint.history);
 }
 
 static dt_status read_weights(dt_session *session, const char *path) {
@@ -46,6 +76,8 @@ dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm) {
     dt_status status = read_weights(&session, path);
     if (!dt_failed(&status)) {
         dt_log_note("weights: %s", path);
+        if (dt_comm_rank(comm) == 0)
+            compare_data(&session, path);
         evaluate(&session, "validation", session.corpus.validation);
         evaluate(&session, "test", session.corpus.test);
     }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSD-3-Clause
 # test_files.sh DTRAIN CASE: the commands for files of weights. inspect tells what a checkpoint and weights hold, and ends
-# with 4 when a checksum fails; export makes a model and refuses what it cannot; eval reads a checkpoint.
+# with 4 when a checksum fails; export makes a model and refuses what it cannot; eval scores the images of the run.
 set -euo pipefail
 dtrain=$1 case=$2
 folder=$(mktemp -d)
@@ -38,13 +38,49 @@ gunzip -c "$folder/empty.gz" >"$folder/empty.h5"
 expect 4 "$folder/empty.h5: no tensor is in it: give a file of weights or a checkpoint" "$dtrain" inspect "$folder/empty.h5"
 expect 4 "no tensor is in it" "$dtrain" inspect "$folder/empty.h5" --json
 
-# 2. A checkpoint is a file of weights: eval reads it, on any number of ranks.
-expect 0 "test" "$dtrain" eval "$folder" --data synthetic:200 --validation 20 --test-limit 30
+# 2. eval scores the images that the run was validated and tested on, on any number of ranks, and says which; the command line
+#    goes before the file; other data are said to be others.
+"$dtrain" --data synthetic:300 --seed 5 --validation 60 --test-limit 40 --width 0.05 --bn-layers first2 --batch 16 --epochs 1 \
+    --threads 1 --quiet --out "$folder/trained" >"$folder/out" 2>&1 || fail "training: $(cat "$folder/out")"
+loss() { # key of the run's record
+    sed -nE "s/.*\"event\":\"epoch\".*\"$1\":([0-9.]{7}).*/\1/p" "$folder/trained/metrics.jsonl"
+}
+scored() { # images of the validation set, loss
+    grep -qE "^validation +loss $2[0-9.]* .*of $1\)$" "$folder/out" "$folder/err" ||
+        fail "no loss $2 of $1 images: $(cat "$folder/out" "$folder/err")"
+}
+validation=$(loss val_loss)
+[ -n "$validation" ] || fail "no loss in $(cat "$folder/trained/metrics.jsonl")"
+expect 0 "options of the run: --data synthetic:300 --seed 5 --validation 60 --test-limit 40" "$dtrain" eval "$folder/trained" --threads 1
+scored 60 "${validation%?}"
+grep -hqE "^test +loss .* of 40\)$" "$folder/out" "$folder/err" || fail "not 40 test images: $(cat "$folder/out")"
+! grep -hq "other data" "$folder/out" "$folder/err" || fail "the run's own data are called others"
+expect 0 "options of the run: --data synthetic:300 --seed 5 --test-limit 40" "$dtrain" eval "$folder/trained" --validation 20
+scored 20 ""
+expect 0 "warning: other data than the run's: fingerprint " "$dtrain" eval "$folder/trained" --data synthetic:301
+expect 0 "warning: other data than the run's: fingerprint " "$dtrain" eval "$folder/trained" --seed 6
+expect 2 "of another shape: --width 0.05 then, 0.1 now; --bn-layers first2 then, all now. Leave the options of the network out" \
+    "$dtrain" eval "$folder/trained" --width 0.1 --bn-layers all
+cp "$folder/trained/last.weights.h5" "$folder/keras.weights.h5"
+"$case" strip "$folder/keras.weights.h5"
+expect 0 "network: --width 0.05 --bn-axis rows --bn-layers first2: $folder/keras.weights.h5 does not tell it" "$dtrain" eval \
+    "$folder/keras.weights.h5" --width 0.05 --bn-layers first2 --data synthetic:300 --seed 5 --validation 60
+scored 60 "${validation%?}"
+expect 4 "in the network: --width, --bn-axis and --bn-layers must be those of the file" "$dtrain" eval "$folder/keras.weights.h5" \
+    --width 0.1 --bn-layers first2 --data synthetic:300 --validation 60
+printf 'PK\003\004model' >"$folder/model.keras"
+for command in "eval $folder/model.keras" "inspect $folder/model.keras" "export $folder/model.keras $folder/never.h5" \
+    "--init $folder/model.keras --data synthetic:300 --validation 60 --out $folder/never" "--resume $folder/model.keras --data synthetic:300 --validation 60"; do
+    # shellcheck disable=SC2086 # words of a command
+    expect 4 'model.save_weights("x.weights.h5") writes what dtrain reads' "$dtrain" $command
+done
 
 # 3. export: an ending says what is written; nothing that exists is replaced without --force, and links, folders and devices
 #    never are.
 expect 0 "a model for keras.models.load_model" "$dtrain" export "$folder" "$folder/model.h5"
 expect 0 "Keras model" "$dtrain" inspect "$folder/model.h5"
+expect 4 'is a whole model of Keras: load it there, and save what dtrain reads with model.save_weights' "$dtrain" eval \
+    "$folder/model.h5" --width 0.03 --data synthetic:300 --validation 60
 cp "$folder/model.h5" "$folder/before"
 expect 4 "$folder/model.h5: exists: choose another name, or write over it with --force" "$dtrain" export "$folder" "$folder/model.h5"
 cmp "$folder/model.h5" "$folder/before" || fail "a refused export changed the file"
