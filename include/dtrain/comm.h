@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dtrain/linked.h"
 #include "dtrain/status.h"
 
 typedef struct dt_comm dt_comm;
@@ -65,6 +66,9 @@ typedef void (*dt_comm_observer)(void *context, dt_comm_doing doing);
 /* From now on the observer is told; NULL: none. Also on behalf of parts. Local. */
 void dt_comm_observe(dt_comm *comm, dt_comm_observer observer, void *context);
 void dt_comm_tell(dt_comm *comm, dt_comm_doing doing);
+
+/* MPI's name and versions. Before dt_comm_create, too. */
+dt_linked dt_comm_linked(void);
 
 /* When a rank's cores are shared with others it must not burn them while it waits: waits then test, yield and
  * sleep (tens of microseconds at a time). Collective or local; off at first. */

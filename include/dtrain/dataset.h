@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dtrain/linked.h"
 #include "dtrain/memory.h"
 #include "dtrain/status.h"
 
@@ -56,6 +57,9 @@ typedef struct dt_dataset {
 dt_status dt_dataset_read(const char *where, uint64_t seed, dt_dataset *dataset);
 
 void dt_dataset_release(dt_dataset *dataset);
+
+/* zlib. */
+dt_linked dt_dataset_linked(void);
 
 /* Images [first, first + count) of a view. */
 dt_images dt_images_slice(dt_images images, int first, int count);

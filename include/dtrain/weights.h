@@ -5,6 +5,7 @@
 #ifndef DTRAIN_WEIGHTS_H
 #define DTRAIN_WEIGHTS_H
 
+#include "dtrain/linked.h"
 #include "dtrain/parameters.h"
 #include "dtrain/status.h"
 
@@ -50,5 +51,8 @@ typedef struct dt_weights_unused {
 /* Errors: as dt_weights_load. */
 dt_status dt_weights_find_unused(const char *path, const dt_parameters *parameters,
                                  dt_weights_unused *unused);
+
+/* HDF5, which would end the process by itself, at the first file, when its two versions do not fit. */
+dt_linked dt_weights_linked(void);
 
 #endif

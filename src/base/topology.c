@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dtrain/linked.h"
+
 static bool has_core(const dt_cores *cores, int core) {
     return cores->mask[core / 64] >> (core % 64) & 1;
 }
@@ -402,4 +404,17 @@ dt_placement dt_topology_place(const dt_cores *ranks_of_node, int count, int me,
     if (survey.crowd.ranks == 0)
         warn_of_overlap(&placement, &node, &survey);
     return placement;
+}
+
+static void write_api(unsigned version, char text[DT_LINKED_TEXT]) {
+    snprintf(text, DT_LINKED_TEXT, "%u.%u.%u", version >> 16, version >> 8 & 255, version & 255);
+}
+
+/* hwloc's manual, "Frequently Asked Questions": the structures change with the first number. */
+dt_linked dt_linked_hwloc(void) {
+    dt_linked library = {.name = "hwloc"};
+    write_api(HWLOC_API_VERSION, library.headers);
+    write_api(hwloc_get_api_version(), library.loaded);
+    library.fits = HWLOC_API_VERSION >> 16 == hwloc_get_api_version() >> 16;
+    return library;
 }

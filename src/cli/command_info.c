@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/libraries.h"
 #include "cli/option_values.h"
 #include "cli/tuning_table.h"
 #include "dtrain/dataset.h"
@@ -37,6 +38,11 @@ static void print_choices(const char *name, const char *option_name) {
 static void print_build(void) {
     dt_log_note("%s", dt_version_text());
     print_row("build", "%s, %s", dt_version_build(), dt_version_compiler());
+    for (int i = 0; i < dt_libraries_count(); i++) {
+        dt_linked library = dt_libraries_row(i);
+        print_row(i == 0 ? "libraries" : "", "%-9s%s loaded, %s at build%s", library.name, library.loaded,
+                  library.headers, library.fits ? "" : ": these do not fit");
+    }
     print_choices("engines", "engine");
     print_choices("strategies", "strategy");
 }

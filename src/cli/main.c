@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/commands.h"
+#include "cli/libraries.h"
 #include "cli/options.h"
 #include "dtrain/comm.h"
 #include "dtrain/locale.h"
@@ -103,6 +104,8 @@ int main(int argc, char **argv) {
     if (dt_failed(&status))
         return report(status);
     status = dt_options_parse(argc, argv, &line);
+    if (!dt_failed(&status) && line.command != DT_COMMAND_INFO && line.command < DT_COMMAND_VERSION)
+        status = dt_libraries_check();
     if (!dt_failed(&status) && line.command >= DT_COMMAND_REPORT)
         return report(run_alone(&line));
     if (!dt_failed(&status) && line.command == DT_COMMAND_TRAIN)

@@ -495,6 +495,31 @@ const char *dt_comm_library(const dt_comm *comm) {
     return comm->library;
 }
 
+#if defined(OMPI_MAJOR_VERSION)
+static const char vendor[] = "Open MPI";
+#define HEADERS_FORMAT "%d.%d.%d", OMPI_MAJOR_VERSION, OMPI_MINOR_VERSION, OMPI_RELEASE_VERSION
+#elif defined(MPICH_VERSION)
+static const char vendor[] = "MPICH";
+#define HEADERS_FORMAT "%s", MPICH_VERSION
+#else
+static const char vendor[] = "MPI";
+#define HEADERS_FORMAT "%d.%d", MPI_VERSION, MPI_SUBVERSION
+#endif
+
+/* "Open MPI v4.1.4, package: ..", "MPICH Version:      4.0.2": one make's versions fit each other where the
+ * loader takes them. */
+dt_linked dt_comm_linked(void) {
+    char text[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+    int length;
+    dt_linked library = {.name = vendor};
+    (void)MPI_Get_library_version(text, &length);
+    const char *number = text + strcspn(text, "0123456789");
+    snprintf(library.headers, sizeof library.headers, HEADERS_FORMAT);
+    snprintf(library.loaded, sizeof library.loaded, "%.*s", (int)strcspn(number, ", \n"), number);
+    library.fits = strstr(text, vendor) != NULL;
+    return library;
+}
+
 void dt_comm_set_polite(dt_comm *comm, bool polite) {
     comm->root->polite = polite;
 }

@@ -4,9 +4,12 @@
 #include "data/stream.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
+
+#include "dtrain/dataset.h"
 
 enum { INPUT_BYTES = 1 << 16 };
 
@@ -283,4 +286,12 @@ dt_status dt_stream_drain(dt_stream *stream, uint64_t *extra) {
     }
     *extra += stream->beyond_bytes;
     return dt_ok();
+}
+
+/* zlib.h: the first character tells what fits. */
+dt_linked dt_dataset_linked(void) {
+    dt_linked library = {
+        .name = "zlib", .headers = ZLIB_VERSION, .fits = zlibVersion()[0] == ZLIB_VERSION[0]};
+    snprintf(library.loaded, sizeof library.loaded, "%s", zlibVersion());
+    return library;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dtrain/weights.h"
 #include "io/rehearsal.h"
 #include "io/screening.h"
 #include "io/seal.h"
@@ -184,4 +185,23 @@ dt_status dt_library_visit_datasets(const dt_library_file *file, dt_library_visi
         VISIT_OBJECTS(file->handle, H5_INDEX_NAME, H5_ITER_NATIVE, visit_object, &held, H5O_INFO_BASIC);
     DT_TRY(held.status);
     return ended < 0 ? dt_library_failure(file->path, "its datasets cannot be listed") : dt_ok();
+}
+
+/* The library's own rule (H5check_version): any difference, from 1.14 on one in the first two numbers. Its
+ * variable turns the rule off. */
+static bool versions_fit(unsigned major, unsigned minor, unsigned release) {
+    const char *off = getenv("HDF5_DISABLE_VERSION_CHECK");
+    bool same = major == H5_VERS_MAJOR && minor == H5_VERS_MINOR;
+    return (same && (release == H5_VERS_RELEASE || H5_VERSION_GE(1, 14, 0))) || (off && atoi(off) > 0);
+}
+
+dt_linked dt_weights_linked(void) {
+    dt_linked library = {.name = "HDF5"};
+    unsigned major = 0, minor = 0, release = 0;
+    (void)H5get_libversion(&major, &minor, &release);
+    snprintf(library.headers, sizeof library.headers, "%d.%d.%d", H5_VERS_MAJOR, H5_VERS_MINOR,
+             H5_VERS_RELEASE);
+    snprintf(library.loaded, sizeof library.loaded, "%u.%u.%u", major, minor, release);
+    library.fits = versions_fit(major, minor, release);
+    return library;
 }
