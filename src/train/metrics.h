@@ -20,7 +20,7 @@ typedef struct dt_epoch_record {
     double seconds;      /* the whole epoch */
     double images_per_s; /* training alone */
     dt_phases phases;
-    dt_traffic traffic; /* of the epoch's steps */
+    dt_traffic traffic; /* bytes of the epoch's steps and the weights behind them, seconds of the steps */
     int64_t epoch_steps;
 } dt_epoch_record;
 

@@ -289,10 +289,11 @@ static dt_status run_epoch(dt_run *run) {
     DT_TRY(run_steps(run));
     /* What follows, weights for the evaluation on all ranks among it, is no part of a step. */
     double trained = dt_timer_now();
+    dt_traffic stepped = dt_comm_traffic(run->session.comm);
     DT_TRY(check_replicas(run));
     dt_traffic after = dt_comm_traffic(run->session.comm);
     record.traffic = (dt_traffic){after.sent - before.sent, after.received - before.received,
-                                  after.seconds - before.seconds, after.waited - before.waited};
+                                  stepped.seconds - before.seconds, stepped.waited - before.waited};
     record.epoch_steps += at->step;
     run->steps_timed += record.epoch_steps;
     run->seconds_timed += trained - start;
