@@ -6,12 +6,10 @@ set(DT_TEST_ENVIRONMENT
   "UBSAN_OPTIONS=print_stacktrace=1"
   "ASAN_OPTIONS=detect_leaks=1"
   "TSAN_OPTIONS=ignore_noninstrumented_modules=1:second_deadlock_stack=1"
-  "OMP_WAIT_POLICY=passive" # threads that wait leave the cores to the tests beside them
   "OMPI_ALLOW_RUN_AS_ROOT=1"
   "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
   "OMPI_MCA_rmaps_base_oversubscribe=1"
   "OMPI_MCA_mpi_yield_when_idle=1"
-  "OMP_WAIT_POLICY=passive"
   "DT_TEST_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
 
 # dt_add_test(LABEL NAME SOURCES file... [USES target...] [RANKS n...] [TIMEOUT seconds] [ARGUMENTS text...])

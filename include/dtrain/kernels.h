@@ -115,7 +115,7 @@ int dt_norm_groups(dt_norm_shape shape);
 typedef struct dt_kernels dt_kernels;
 
 typedef struct dt_kernels_config {
-    const dt_team *team; /* borrowed for the life of the kernels */
+    dt_team *team; /* borrowed for the life of the kernels */
     dt_isa isa;          /* a cap, read as dt_isa_choose does with DTRAIN_ISA of the environment */
     dt_engine engine;
     dt_precision precision;
@@ -137,7 +137,7 @@ dt_isa dt_kernels_isa(const dt_kernels *kernels);
 dt_engine dt_kernels_engine(const dt_kernels *kernels);
 dt_precision dt_kernels_precision(const dt_kernels *kernels);
 dt_wire dt_kernels_wire(const dt_kernels *kernels);
-const dt_team *dt_kernels_team(const dt_kernels *kernels);
+dt_team *dt_kernels_team(const dt_kernels *kernels);
 
 /* Where the gradient of a tensor goes: one array for each root of the share's leaf tree, `stride` floats
  * apart. Roots beyond 0 exist only where a share is no single subtree. */

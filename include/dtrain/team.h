@@ -11,8 +11,11 @@ typedef struct dt_team dt_team;
 /* Runs task number `task`; `worker` in [0, dt_team_size) says which thread, for scratch memory of its own. */
 typedef void (*dt_task)(void *context, int task, int worker);
 
-/* A team of `threads` >= 1. From here on the calling thread, and every thread that runs a task, flushes
- * denormal numbers to 0 (denormals.h). Local. */
+/* A team of `threads` >= 1: the calling thread and threads of OpenMP, which may run where the caller may run,
+ * and which wait for work in short spins and then asleep, whatever OMP_WAIT_POLICY says. From here on the
+ * calling thread, and every thread that runs a task, flushes denormal numbers to 0 (denormals.h). Local.
+ * Errors: DT_MEMORY; DT_MACHINE: the threads cannot be started, OpenMP gives fewer, or their stacks are too
+ * small. */
 dt_status dt_team_create(int threads, dt_team **team);
 void dt_team_destroy(dt_team *team);
 
@@ -21,7 +24,7 @@ int dt_team_size(const dt_team *team);
 
 /* Runs tasks 0 .. tasks-1, each once, in any order, and returns when all are done. Tasks are handed out one
  * by one. Main thread only, not from inside a task. */
-void dt_team_run(const dt_team *team, int tasks, dt_task run, void *context);
+void dt_team_run(dt_team *team, int tasks, dt_task run, void *context);
 
 /* Part number `task` of `tasks` nearly equal parts of `count` items: [*begin, *end). Parts begin at multiples
  * of `grain`. */

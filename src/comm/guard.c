@@ -14,10 +14,8 @@
 #include <unistd.h>
 
 #include "dtrain/locale.h"
+#include "dtrain/thread.h"
 #include "dtrain/timer.h"
-
-/* For printf and libraries' memory of a thread; the default would be megabytes, or too little. */
-enum { STACK_BYTES = 256 << 10 };
 
 struct dt_guard {
     int timeout, rank, size;
@@ -118,18 +116,11 @@ static void *watch(void *context) {
 
 /* Signals go to the main thread. */
 static int start_thread(dt_guard *guard) {
-    pthread_attr_t attributes;
     sigset_t all, before;
-    int failure = pthread_attr_init(&attributes);
-    if (failure)
-        return failure;
-    failure = pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (!failure)
-        failure = pthread_create(&guard->thread, &attributes, watch, guard);
+    int failure = dt_thread_start(&guard->thread, watch, guard);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
     return failure;
 }
 

@@ -369,7 +369,7 @@ static void forward(dt_conv *conv, int samples, dt_conv_input input, const float
     tiles_call call = begin_call(conv, samples, weights);
     const dt_tiles *state = call.state;
     const geometry *g = call.g;
-    const dt_team *team = call.kernels->team;
+    dt_team *team = call.kernels->team;
     size_t groups = parts_of(call.samples, BLOCK);
     call.d = forwards(g);
     call.input = input;
@@ -526,7 +526,7 @@ static void backward(dt_conv *conv, const dt_leaf_plan *plan, dt_conv_input inpu
                      const float *weights, dt_root_sink dweights, dt_root_sink dbias, float *dx) {
     tiles_call call = begin_call(conv, plan->samples, weights);
     const geometry *g = call.g;
-    const dt_team *team = call.kernels->team;
+    dt_team *team = call.kernels->team;
     (void)input; /* kept, rounded */
     if (plan->leaves == 0)
         return;

@@ -213,7 +213,7 @@ static first_call begin_call(dt_conv *conv, int samples) {
 static void forward(dt_conv *conv, int samples, dt_conv_input input, const float *weights, const float *bias,
                     bool keep, float *y) {
     first_call call = begin_call(conv, samples);
-    const dt_team *team = call.kernels->team;
+    dt_team *team = call.kernels->team;
     call.input = input;
     call.bias = bias;
     call.signs = keep ? call.state->signs : NULL;

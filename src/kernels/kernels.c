@@ -198,7 +198,7 @@ dt_wire dt_kernels_wire(const dt_kernels *kernels) {
     return kernels->wire;
 }
 
-const dt_team *dt_kernels_team(const dt_kernels *kernels) {
+dt_team *dt_kernels_team(const dt_kernels *kernels) {
     return kernels->team;
 }
 

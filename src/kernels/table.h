@@ -87,7 +87,7 @@ extern const dt_dense_operations dt_dense_tiles; /* where DT_HAVE_AMX is defined
 extern const dt_stream_operations dt_stream_vector;
 
 struct dt_kernels {
-    const dt_team *team;
+    dt_team *team;
     dt_isa isa;
     dt_isa cap; /* what may be used; isa is what is of use for the precision */
     dt_engine engine;

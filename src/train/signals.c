@@ -12,6 +12,7 @@
 
 #include "dtrain/comm.h"
 #include "dtrain/locale.h"
+#include "dtrain/thread.h"
 
 static const struct {
     int number;
@@ -111,7 +112,7 @@ int dt_signals_start_thread(pthread_t *thread, void *(*run)(void *context), void
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failure = pthread_create(thread, NULL, obey, given);
+    int failure = dt_thread_start(thread, obey, given);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (failure)
         free(given);

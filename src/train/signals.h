@@ -21,8 +21,8 @@ int dt_signals_caught(void);
 /* "SIGTERM"; "no signal" for 0. */
 const char *dt_signals_name(int number);
 
-/* pthread_create of a thread that no signal interrupts, as they go to the main thread, and that reads and
- * writes numbers as the main thread does (locale.h). Returns an errno, 0 for success. */
+/* dt_thread_start (thread.h) of a thread that no signal interrupts, as they go to the main thread, and that
+ * reads and writes numbers as the main thread does (locale.h). Returns an errno, 0 for success. */
 int dt_signals_start_thread(pthread_t *thread, void *(*run)(void *context), void *context);
 
 #endif

@@ -68,7 +68,8 @@ only_in '#include *<omp\.h|#pragma omp' '^src/base/team\.c$' "OpenMP outside src
 only_in '#include *<hdf5' '^src/io/' "HDF5 outside src/io"
 only_in '#include *<(immintrin|x86intrin|arm_neon)\.h' '^src/kernels/.*(avx|amx|neon|sse)' "intrinsics outside files named for them"
 only_in '#include *<(cblas|openblas.*)\.h' '^src/kernels/' "BLAS outside src/kernels"
-only_in 'pthread_create *\(' '^src/(train/signals|comm/guard)\.c$' "a thread without dt_signals_start_thread, which sets its locale"
+only_in 'pthread_create *\(' '^src/base/thread\.c$' "a thread without a stack of its own size, outside src/base/thread.c"
+only_in 'dt_thread_start *\(' '^(src/base/(thread|team)\.c|src/(train/signals|comm/guard)\.[ch]|include/dtrain/thread\.h)$' "a thread without dt_signals_start_thread, which sets its locale"
 only_in 'setlocale *\(|uselocale *\(' '^src/base/locale\.c$' "a locale set outside src/base/locale.c"
 only_in '#include *<hwloc' '^src/base/topology\.c$' "hwloc outside src/base/topology.c"
 

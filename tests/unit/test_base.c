@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
-/* Status, memory, random numbers, hash, team. */
+/* Status, memory, random numbers, hash. */
 #include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "dtrain/denormals.h"
 #include "dtrain/hash.h"
 #include "dtrain/memory.h"
 #include "dtrain/random.h"
-#include "dtrain/team.h"
 #include "dtrain/text.h"
 
 static void test_status_carries_values(void **state) {
@@ -69,63 +67,6 @@ static void test_hash_depends_on_all(void **state) {
     assert_true(hash != dt_hash(0, text, sizeof text - 1));
 }
 
-static void mark(void *context, int task, int worker) {
-    assert_true(worker >= 0 && worker < 4);
-    ((int *)context)[task]++;
-}
-
-static void test_team_runs_each_task_once(void **state) {
-    (void)state;
-    for (int threads = 1; threads <= 4; threads++) {
-        dt_team *team;
-        int count[100] = {0};
-        assert_ok(dt_team_create(threads, &team));
-        assert_int_equal(dt_team_size(team), threads);
-        dt_team_run(team, 100, mark, count);
-        dt_team_run(team, 0, mark, count);
-        for (int i = 0; i < 100; i++)
-            assert_int_equal(count[i], 1);
-        dt_team_destroy(team);
-    }
-}
-
-static void note_flushed(void *context, int task, int worker) {
-    (void)worker;
-    ((bool *)context)[task] = dt_denormals_flushed();
-}
-
-/* Before the first team a thread keeps them; teams of growing size bring threads of their own. */
-static void test_team_flushes_denormals(void **state) {
-    (void)state;
-    assert_false(dt_denormals_flushed());
-    for (int threads = 1; threads <= 6; threads++) {
-        dt_team *team;
-        bool flushed[200] = {false};
-        assert_ok(dt_team_create(threads, &team));
-        assert_true(dt_denormals_flushed());
-        dt_team_run(team, 200, note_flushed, flushed);
-        for (int i = 0; i < 200; i++)
-            assert_true(flushed[i]);
-        dt_team_destroy(team);
-    }
-}
-
-static void test_team_split_covers(void **state) {
-    (void)state;
-    for (long count = 0; count < 70; count++)
-        for (int tasks = 1; tasks < 9; tasks++) {
-            long reached = 0;
-            for (int task = 0; task < tasks; task++) {
-                long begin, end;
-                dt_team_split(count, 16, task, tasks, &begin, &end);
-                assert_int_equal(begin, reached);
-                assert_true(begin == count || begin % 16 == 0);
-                reached = end;
-            }
-            assert_int_equal(reached, count);
-        }
-}
-
 /* What a terminal would obey is shown, what it shows is left alone, and nothing is cut within a character. */
 static void test_text_is_made_printable(void **state) {
     (void)state;
@@ -168,11 +109,9 @@ static void test_text_is_made_printable(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status_carries_values),    cmocka_unit_test(test_slab_is_zeroed_and_refused),
-        cmocka_unit_test(test_arena_counts_and_deals),   cmocka_unit_test(test_random_is_philox),
-        cmocka_unit_test(test_hash_depends_on_all),      cmocka_unit_test(test_team_flushes_denormals),
-        cmocka_unit_test(test_team_runs_each_task_once), cmocka_unit_test(test_team_split_covers),
-        cmocka_unit_test(test_text_is_made_printable),
+        cmocka_unit_test(test_status_carries_values),  cmocka_unit_test(test_slab_is_zeroed_and_refused),
+        cmocka_unit_test(test_arena_counts_and_deals), cmocka_unit_test(test_random_is_philox),
+        cmocka_unit_test(test_hash_depends_on_all),    cmocka_unit_test(test_text_is_made_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
