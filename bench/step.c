@@ -176,7 +176,7 @@ static void need(const step_bench *bench, dt_status status) {
     if (dt_comm_rank(bench->comm) == 0)
         fprintf(stderr, "step: %s\n", status.text);
     dt_comm_destroy(bench->comm);
-    exit(status.code);
+    exit((int)status.code);
 }
 
 static void *allocate(const step_bench *bench, size_t bytes) {
@@ -366,7 +366,7 @@ int main(int count, char **arguments) {
         status = dt_comm_create(&bench.comm);
     if (dt_failed(&status)) {
         fprintf(stderr, "step: %s\n", status.text);
-        return status.code;
+        return (int)status.code;
     }
     set_up(&bench);
     peaks peak = {measure_peak(&bench, dt_probe_fma_gflops), measure_peak(&bench, dt_probe_bf16_gflops)};

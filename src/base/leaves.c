@@ -78,6 +78,7 @@ dt_leaf_plan dt_leaves_plan(const dt_share *share, unsigned char *merges, dt_sub
         merges[leaf] = (unsigned char)(pushed - plan.roots);
     }
     for (int i = 0; roots && i < plan.roots; i++)
+        /* cppcheck-suppress uninitvar ; so many were pushed above */
         roots[i] = stack[i];
     return plan;
 }

@@ -163,7 +163,7 @@ static dt_status begin_member(dt_stream *stream) {
         stream->ended = true;
         return dt_ok();
     }
-    unsigned char header[8]; /* method, flags, time (4), extra flags, system */
+    unsigned char header[8] = {0}; /* method, flags, time (4), extra flags, system */
     DT_TRY(next_bytes(stream, header, (int)sizeof header));
     if (header[0] != Z_DEFLATED || header[1] & GZIP_RESERVED)
         return dt_fail(DT_DATA, "%s: damaged: its gzip header has method %d and flags 0x%02x",

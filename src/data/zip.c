@@ -102,7 +102,7 @@ static dt_status read_directory(dt_zip *zip, directory found) {
     unsigned char *entries = malloc((size_t)found.bytes + 1);
     zip->members = calloc((size_t)found.count + 1, sizeof *zip->members);
     dt_status status;
-    size_t got;
+    size_t got = 0;
     if (!entries || !zip->members)
         status = dt_fail(DT_MEMORY, "no memory for reading %s", zip->file.path);
     else

@@ -18,7 +18,7 @@
  */
 static const rlim_t more_bytes = (rlim_t)1 << 30, least_seconds = 60, bytes_a_second = (rlim_t)16 << 20;
 
-static void limit(int resource, rlim_t value) {
+static void limit(unsigned resource, rlim_t value) {
     struct rlimit now;
     if (getrlimit(resource, &now) != 0)
         return;

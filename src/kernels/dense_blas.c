@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-3-Clause */
 /* Dense layers as single-threaded OpenBLAS calls on blocks of columns: what the own bodies are compared
  * with. */
+#include <assert.h>
 #include <cblas.h>
 #include <string.h>
 
@@ -65,8 +66,10 @@ static int count_leaves(const dt_leaf_plan *plan, int leaves[DT_LEAF_DEPTH]) {
     int height = 0;
     for (int leaf = 0; leaf < plan->leaves; leaf++) {
         leaves[height++] = 1;
-        for (int merge = 0; merge < plan->merges[leaf]; merge++, height--)
+        for (int merge = 0; merge < plan->merges[leaf]; merge++, height--) {
+            assert(height > 1);
             leaves[height - 2] += leaves[height - 1];
+        }
     }
     return height;
 }
@@ -117,9 +120,10 @@ static void dense_backward_weights(dt_kernels *kernels, dt_dense_shape shape, co
     for (int root = 0; root < height; root++, call.first += call.rows) {
         int left = plan->samples - call.first, samples = root_leaves[root] * DT_LEAF_SAMPLES;
         call.rows = samples < left ? samples : left;
-        call.dweights = dweights.base + (size_t)root * dweights.stride;
-        if (dweights.base)
+        if (dweights.base) {
+            call.dweights = dweights.base + (size_t)root * dweights.stride;
             run_columns(kernels, shape.in, gradient_rows, &call);
+        }
         kernels->bodies->column_sums((size_t)call.rows, (size_t)shape.out,
                                      dz + (size_t)call.first * (size_t)shape.out, (size_t)shape.out,
                                      dbias.base + (size_t)root * dbias.stride);

@@ -77,6 +77,7 @@ static int compare_seconds(const void *a, const void *b) {
 
 static double median_seconds(trial *t, void (*run)(trial *), int repeats) {
     double seconds[MOST_REPEATS];
+    assert(repeats > 0 && repeats <= MOST_REPEATS);
     run(t);
     for (int i = 0; i < repeats; i++) {
         double since = dt_timer_now();

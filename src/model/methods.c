@@ -2,6 +2,7 @@
 /* Methods of the network's convolutions: names, times, the fastest. */
 #include "dtrain/methods.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -57,6 +58,7 @@ const dt_layer_spec *dt_methods_layer(const dt_network *network, int index) {
 }
 
 dt_conv_shape dt_methods_shape(const dt_layer_spec *layer) {
+    assert(layer);
     return (dt_conv_shape){.height = layer->in.height,
                            .width = layer->in.width,
                            .in_channels = layer->in.channels,

@@ -347,6 +347,7 @@ static bool is_bounded(dt_kernels *kernels, size_t samples, dt_dense_shape shape
 
 bool dt_model_dense_is_finite(dt_model *model, int tensor) {
     const dt_layer *layer = dense_layer_of(model, tensor);
+    assert(layer);
     return is_bounded(model->kernels, (size_t)model->plan.samples, dt_layer_dense_shape(layer->spec),
                       layer->input.x, layer->dz);
 }

@@ -37,7 +37,8 @@ static dt_summary summarise(const dt_trials *trials, const dt_trial *kind, size_
     int count = 0;
     for (int i = 0; i < trials->count; i++) {
         const dt_trial *trial = &trials->list[i];
-        double value = *(const double *)((const char *)trial + offset);
+        double value;
+        memcpy(&value, (const char *)trial + offset, sizeof value);
         if (trial->state == DT_TRIAL_VALID && same_kind(trial, kind) && isfinite(value))
             room[count++] = value;
     }

@@ -71,6 +71,8 @@ if command -v gnuplot >/dev/null; then
         expect '</svg>' "good/$plot.svg"
         [ "$(head -c 4 "good/$plot.png" | tail -c 3)" = PNG ] || fail "good/$plot.png is no PNG"
     done
+else
+    echo "skipped: the plots, because there is no gnuplot here"
 fi
 
 # 2. All kinds once a repeat, in an order that the seed decides; a folder that holds results is not touched.

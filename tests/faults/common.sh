@@ -34,6 +34,14 @@ run() {
         code=$?
 }
 
+# again FOLDER: goes on with the run in it up to the step that its newest checkpoint has, so that nothing is left to do.
+again() {
+    local last
+    last=$(find "$1" -name 'step-*.weights.h5' | sort | tail -n 1)
+    last=${last##*step-}
+    run 1 "$folder/log" --epochs 100000 --max-steps $((10#${last%%.*})) --out "$1" --resume
+}
+
 # launch RANKS LOG OPTION...: the same in the background; sets launcher, its process.
 launch() {
     local ranks=$1 log=$2

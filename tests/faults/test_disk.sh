@@ -20,7 +20,7 @@ await_line "$folder/log" '^checkpoint:'
 rm -r "$folder/removed"
 await_line "$folder/log" '^epoch 8/' # several checkpoints later
 ends_with 75 '^stopped as asked .*state saved in'
-run 1 "$folder/log" --epochs 1 --out "$folder/removed/run" --resume
+again "$folder/removed/run"
 expect "$folder/log" '^nothing to do: .*step-'
 grep -q '"event":"epoch"' "$folder/removed/run/metrics.jsonl" || fail "no metrics in the new folder"
 
@@ -31,7 +31,7 @@ mv "$folder/replaced" "$folder/kept" && : >"$folder/replaced"
 await_line "$folder/log" 'warning: the checkpoint of step [0-9]+ was not written: .*Training goes on'
 await 30 more_lines '^epoch ' $(($(grep -c '^epoch ' "$folder/log") + 1))
 ends_with 4 'dtrain: error: stopped as asked .*but the state could not be saved: '
-run 1 "$folder/log" --epochs 1 --out "$folder/kept" --resume
+again "$folder/kept"
 [ "$code" -eq 0 ] || fail "what was written before: $(cat "$folder/log")"
 
 # 3. The same with --checkpoint-required.
@@ -44,8 +44,8 @@ finish 30
 
 # 4. Full, and read-only: on file systems of our own, in a mount namespace that ends with the test.
 if ! unshare -m true 2>/dev/null; then
-    echo "SKIPPED: full and read-only file systems need a mount namespace"
-    exit 0
+    echo "skipped: full and read-only file systems need a mount namespace"
+    exit 77
 fi
 cat >"$folder/mounted.sh" <<'INNER'
 common=$1
@@ -65,7 +65,7 @@ kill -USR1 "$launcher"
 finish 30
 [ "$code" -eq 4 ] || fail "read-only: exit code $code: $(cat "$folder/log")"
 umount "$folder/small/run"
-run 1 "$folder/log" --epochs 1 --out "$folder/small/run" --resume
+again "$folder/small/run"
 [ "$code" -eq 0 ] || fail "what was written before: $(cat "$folder/log")"
 expect "$folder/log" '^nothing to do: '
 umount "$folder/small"

@@ -34,11 +34,13 @@ if [ "$(id -u)" -ne 0 ]; then
     refused "$work/locked" "Permission denied" "$case"
     chmod u+w "$work/locked"
     [ "$("$case" newest "$work/locked" $width)" = 2 ] || fail "a locked folder: the old checkpoint is lost"
+else
+    echo "skipped: a folder that may not be written, because root may write everywhere"
 fi
 
 if ! unshare -m true 2>/dev/null; then
-    echo "left out: full and read-only file systems, which only root may mount"
-    exit 0
+    echo "skipped: full and read-only file systems, which only root may mount"
+    exit 77
 fi
 
 # A file system of 3 MB holds the first two checkpoints of about 1 MB, and not a third beside what is kept.
