@@ -22,6 +22,10 @@ const char *dt_version_compiler(void) {
     return COMPILER;
 }
 
+const char *dt_version_arithmetic(void) {
+    return COMPILER " " DT_ARITHMETIC;
+}
+
 const char *dt_version_build(void) {
     return DT_BUILD_TYPE ASSERTIONS DT_SANITIZERS;
 }

@@ -30,6 +30,43 @@ static dt_share largest_share(const dt_session *session) {
     return dt_leaves_share(session->options->batch, ranks, ranks - 1);
 }
 
+/* "; avx2: ranks 4-7 (n2), 9 (n3)": the ranks of one instruction set, in runs on one host. */
+static void list_ranks(const dt_session *session, const int *all, int isa, char *text, size_t room) {
+    const dt_place *places = session->placement.places;
+    int ranks = dt_comm_size(session->comm), count = 0;
+    size_t used = strlen(text);
+    for (int first = 0, end; first < ranks && used < room; first = end) {
+        for (end = first + 1;
+             end < ranks && all[end] == all[first] && strcmp(places[end].host, places[first].host) == 0;
+             end++)
+            continue;
+        if (all[first] != isa)
+            continue;
+        if (count++ == 0)
+            used += (size_t)snprintf(text + used, room - used, "; %s: ", dt_isa_name((dt_isa)isa));
+        else
+            used += (size_t)snprintf(text + used, room - used, ", ");
+        if (used < room)
+            used += (size_t)(end - first > 1 ? snprintf(text + used, room - used, "ranks %d-%d (%s)", first,
+                                                        end - 1, places[first].host)
+                                             : snprintf(text + used, room - used, "rank %d (%s)", first,
+                                                        places[first].host));
+    }
+}
+
+/* Collective. */
+static dt_status warn_of_mixture(const dt_session *session, dt_isa mine) {
+    char text[1200] = "";
+    int own = (int)mine, *all = malloc((size_t)dt_comm_size(session->comm) * sizeof(int));
+    DT_TRY(dt_comm_agree(session->comm, all ? dt_ok() : dt_fail(DT_MEMORY, "no memory for a list of ranks")));
+    dt_comm_allgather(session->comm, &own, sizeof own, all);
+    for (int isa = DT_ISA_BASELINE; isa <= DT_ISA_AMX_BF16; isa++)
+        list_ranks(session, all, isa, text, sizeof text);
+    free(all);
+    dt_log_warning("the ranks' instruction sets differ: all use %s%s", dt_isa_name(session->isa), text);
+    return dt_ok();
+}
+
 /* The best that every rank may use, so that all compute the same bits. Collective. */
 static dt_status choose_isa(dt_session *session) {
     dt_precision precision = session->options->precision;
@@ -41,10 +78,8 @@ static dt_status choose_isa(dt_session *session) {
     dt_comm_max_f64(session->comm, extremes, 2);
     session->isa = (dt_isa)-extremes[0];
     if (extremes[0] != -extremes[1])
-        dt_log_warning("the ranks' instruction sets differ, from %s to %s: all use %s",
-                       dt_isa_name(session->isa), dt_isa_name((dt_isa)extremes[1]),
-                       dt_isa_name(session->isa));
-    else if (session->isa < best)
+        return warn_of_mixture(session, mine);
+    if (session->isa < best)
         dt_log_note("kernels: %s, as %s says; this CPU has %s", dt_isa_name(session->isa),
                     wish == DT_ISA_BEST ? "DTRAIN_ISA" : "--isa", dt_isa_name(best));
     return dt_ok();
@@ -125,7 +160,9 @@ dt_status dt_session_open(dt_comm *comm, const dt_options *options, dt_network_c
                           dt_session *session) {
     *session = (dt_session){.comm = comm, .options = options, .network = dt_network_build(network)};
     dt_status status;
-    DT_TRY_CLEANUP(status, dt_fingerprint_check_program(comm, dt_version_text(), options));
+    char program[240];
+    snprintf(program, sizeof program, "%s, %s", dt_version_text(), dt_version_arithmetic());
+    DT_TRY_CLEANUP(status, dt_fingerprint_check_program(comm, program, options));
     DT_TRY_CLEANUP(status, dt_placement_gather(comm, options->threads, &session->placement));
     dt_placement_print(&session->placement);
     DT_TRY_CLEANUP(status, choose_isa(session));

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const kernels_key = "kernels";
+#include "dtrain/version.h"
+
+static const char *const kernels_key = "kernels", *const build_key = "build";
 
 static void add_setting(void *context, const dt_setting *setting) {
     json_t *settings = context;
@@ -31,6 +33,7 @@ static json_t *session_settings(const dt_session *session) {
     json_t *settings = dt_settings_object(session->options);
     json_object_set_new(settings, "methods", json_string(dt_methods_write(session->methods, methods)));
     json_object_set_new(settings, kernels_key, json_string(dt_isa_name(dt_kernels_isa(session->kernels))));
+    json_object_set_new(settings, build_key, json_string(dt_version_arithmetic()));
     return settings;
 }
 
@@ -110,6 +113,8 @@ dt_status dt_settings_compare(const char *stored, uint64_t fingerprint, const dt
     }
     if (session->options->walk)
         session->options->walk(session->options, compare_setting, &context);
+    if (!is_same(json_object_get(then, build_key), json_object_get(now, build_key)))
+        append_values(bits, build_key, json_object_get(then, build_key), json_object_get(now, build_key));
     json_decref(now);
     json_decref(then);
     return then ? dt_ok() : dt_fail(DT_FILE, "the options in the checkpoint are not JSON");

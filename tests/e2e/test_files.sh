@@ -62,7 +62,7 @@ expect 0 "warning: other data than the run's: fingerprint " "$dtrain" eval "$fol
 expect 2 "of another shape: --width 0.05 then, 0.1 now; --bn-layers first2 then, all now. Leave the options of the network out" \
     "$dtrain" eval "$folder/trained" --width 0.1 --bn-layers all
 cp "$folder/trained/last.weights.h5" "$folder/keras.weights.h5"
-"$case" strip "$folder/keras.weights.h5"
+"$case" strip "$folder/keras.weights.h5" dtrain
 expect 0 "network: --width 0.05 --bn-axis rows --bn-layers first2: $folder/keras.weights.h5 does not tell it" "$dtrain" eval \
     "$folder/keras.weights.h5" --width 0.05 --bn-layers first2 --data synthetic:300 --seed 5 --validation 60
 scored 60 "${validation%?}"

@@ -5,7 +5,7 @@
  * step says, and prints the step; exit code 1 when there is none, 3 when the values are wrong.
  * checkpoint_case file FILE WIDTH: loads one file; the same codes, and 4 with a message when it is refused.
  * checkpoint_case claim FILE NAME VALUE: puts a number in the place of an attribute of the position.
- * checkpoint_case strip FILE: removes what Keras would not have written.
+ * checkpoint_case strip FILE PLACE: removes a group, "dtrain" for what Keras would not have written.
  *
  * The values of a step are a function of the step. */
 #include <hdf5.h>
@@ -135,17 +135,17 @@ static int claim(const char *path, const char *name, const char *text) {
     return H5Fclose(file) < 0 || done < 0;
 }
 
-static int strip(const char *path) {
+static int strip(const char *path, const char *place) {
     hid_t file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
-    herr_t done = H5Ldelete(file, "dtrain", H5P_DEFAULT);
+    herr_t done = H5Ldelete(file, place, H5P_DEFAULT);
     return H5Fclose(file) < 0 || done < 0;
 }
 
 int main(int count, char **arguments) {
     if (count == 5 && strcmp(arguments[1], "claim") == 0)
         return claim(arguments[2], arguments[3], arguments[4]);
-    if (count == 3 && strcmp(arguments[1], "strip") == 0)
-        return strip(arguments[2]);
+    if (count == 4 && strcmp(arguments[1], "strip") == 0)
+        return strip(arguments[2], arguments[3]);
     bool saves = count == 5 && strcmp(arguments[1], "save") == 0;
     if (!saves &&
         (count != 4 || (strcmp(arguments[1], "newest") != 0 && strcmp(arguments[1], "file") != 0))) {

@@ -106,6 +106,21 @@ for claim in 'batch 5000 dtrain/batch is 5000: an epoch has 35 batches' \
     refused 4 "claimed.weights.h5: the attribute $expected_text"
 done
 
+# 3e. Another build, and ranks of several instruction sets: what changes the last bits is named.
+! grep -q 'last bits' "$folder/log" || fail "the same build: $(cat "$folder/log")"
+cp "$folder/whole/step-00000070.weights.h5" "$claimed"
+LC_ALL=C sed -i -E 's/("build":").../\1old/' "$claimed"
+"$case" strip "$claimed" dtrain/checksums
+run 1 "$folder/log" "${options[@]}" --out "$folder/build" --resume="$claimed" --max-steps 71
+said 'warning: the last bits will not be those .*: build old.* then, (gcc|.*[Cc]lang) ?.* now'
+if ! "$dtrain" info --data synthetic:100 | grep -q "CPU's best: baseline"; then
+    host=$(uname -n)
+    code=0
+    mpirun --oversubscribe --bind-to none -np 1 "$dtrain" "${small[@]}" --max-steps 1 --out "$folder/mixed" : \
+        -np 2 env DTRAIN_ISA=baseline "$dtrain" "${small[@]}" --max-steps 1 --out "$folder/mixed" >"$folder/log" 2>&1 || code=$?
+    said "warning: the ranks' instruction sets differ: all use baseline; baseline: ranks 1-2 \($host\); [a-z0-9_]+: rank 0 \($host\)"
+fi
+
 # 4. The newest is damaged: the one before is taken, and the damaged one is set aside. None is whole: no fresh start.
 cp -r "$folder/whole" "$folder/damaged"
 rm "$folder/damaged/best.weights.h5"
