@@ -17,7 +17,9 @@
 #include <unistd.h>
 
 #include "comm/guard.h"
+#include "comm/handover.h"
 #include "comm/launch.h"
+#include "dtrain/log.h"
 #include "dtrain/timer.h"
 
 /* Collectives go in pieces of 4 MB. MPI libraries allocate a temporary the size of the message; glibc maps
@@ -334,6 +336,25 @@ static dt_status greet(const dt_comm *comm) {
     return dt_ok();
 }
 
+/* Where the ranks of a machine cannot share memory, each is a node of its own: it works on copies, and talks
+ * to the others by messages. */
+static void part_strangers(dt_comm *comm) {
+    dt_comm_window *trial;
+    dt_status status = dt_comm_window_create(comm, sizeof(int), &trial);
+    if (!dt_failed(&status)) {
+        dt_comm_window_release(trial);
+        return;
+    }
+    if (comm->rank == 0)
+        dt_log_warning("ranks of a machine cannot share memory here, so that each holds its own copies: %s",
+                       status.text);
+    if (comm->leaders != MPI_COMM_NULL)
+        CHECK(comm, MPI_Comm_free(&comm->leaders));
+    CHECK(comm, MPI_Comm_free(&comm->node));
+    CHECK(comm, MPI_Comm_split(comm->world, comm->rank, 0, &comm->node));
+    find_place(comm);
+}
+
 /* What stands in a world of one rank too. */
 static dt_status open_world(dt_comm *comm) {
     comm->nodes_of_ranks = calloc((size_t)comm->size, sizeof *comm->nodes_of_ranks);
@@ -347,6 +368,8 @@ static dt_status open_world(dt_comm *comm) {
     return_errors(comm, comm->transfers);
     split_nodes(comm);
     find_place(comm);
+    if (comm->nodes < comm->size)
+        part_strangers(comm);
     read_library(comm);
     dt_guard_note(comm->guard, "set up what ranks share");
     return dt_ok();
@@ -638,10 +661,17 @@ struct dt_comm_window {
     dt_comm *comm;
     void *data;
     size_t bytes;  /* as asked for */
-    size_t mapped; /* at least 1 */
+    size_t mapped; /* at least a token */
     size_t part;   /* bytes that each rank brings; 0: all are the leader's */
     int file;      /* the leader's, until all have mapped it; else -1 */
 };
+
+/* How the others of a node find the leader's file, and know that it is the leader's: process numbers and
+ * names mean other things in other name spaces. The file begins with the token until all have seen it. */
+typedef struct window_address {
+    int process, file;
+    unsigned char token[DT_HANDOVER_TOKEN];
+} window_address;
 
 static dt_status refuse_window(size_t bytes, const char *step) {
     return dt_fail(DT_MEMORY, "no memory for the %.1f MB that the ranks of a node share (%s): %s",
@@ -675,7 +705,7 @@ static dt_status touch_part(dt_comm_window *window, int file) {
 /* Leader: the file, zero. Memory files are not counted against the machine's memory before
  * their pages are taken, and taking more than there is wakes the out-of-memory killer: a private mapping of
  * the size asks the kernel first. */
-static dt_status reserve_window(dt_comm_window *window) {
+static dt_status reserve_window(dt_comm_window *window, window_address *address) {
     void *trial = mmap(NULL, window->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (trial == MAP_FAILED)
         return refuse_window(window->bytes, "mmap");
@@ -685,6 +715,11 @@ static dt_status reserve_window(dt_comm_window *window) {
         return refuse_window(window->bytes, "memfd_create");
     if (ftruncate(window->file, (off_t)window->mapped) != 0)
         return refuse_window(window->bytes, "ftruncate");
+    *address = (window_address){.process = (int)getpid(), .file = window->file};
+    if (!dt_handover_draw(address->token))
+        return refuse_window(window->bytes, "getrandom");
+    if (pwrite(window->file, address->token, sizeof address->token, 0) != sizeof address->token)
+        return refuse_window(window->bytes, "pwrite");
     return window->part > 0 ? dt_ok() : allocate_pages(window, window->file, 0, window->mapped);
 }
 
@@ -696,26 +731,88 @@ static dt_status map_window(dt_comm_window *window, int file) {
     return window->part > 0 ? touch_part(window, file) : dt_ok();
 }
 
-/* Other ranks: the leader's file through the leader's table of open files. */
-static dt_status join_window(dt_comm_window *window, const int leader[2]) {
+static bool is_leaders(int file, const window_address *leader) {
+    unsigned char found[DT_HANDOVER_TOKEN];
+    return pread(file, found, sizeof found, 0) == sizeof found &&
+           memcmp(found, leader->token, sizeof found) == 0;
+}
+
+/* The leader's file through the leader's table of open files, -1 where that cannot be seen. */
+static int open_leaders(const window_address *leader) {
     char path[64];
-    snprintf(path, sizeof path, "/proc/%d/fd/%d", leader[0], leader[1]);
-    int file = open(path, O_RDWR | O_CLOEXEC);
-    if (file < 0)
-        return refuse_window(window->bytes, path);
-    dt_status status = map_window(window, file);
-    close(file);
+    snprintf(path, sizeof path, "/proc/%d/fd/%d", leader->process, leader->file);
+    int file = open(path, O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file >= 0 && !is_leaders(file, leader)) {
+        close(file);
+        return -1;
+    }
+    return file;
+}
+
+static int sum_over_node(const dt_comm *comm, int mine) {
+    MPI_Request request;
+    CHECK(comm, MPI_Iallreduce(MPI_IN_PLACE, &mine, 1, MPI_INT, MPI_SUM, comm->node, &request));
+    wait_all(comm, 1, &request);
+    return mine;
+}
+
+/* The leader gives its file through a socket to those that could not open it. */
+static dt_status hand_over(const dt_comm_window *window, const window_address *leader, int takers,
+                           int *file) {
+    const dt_comm *comm = window->comm;
+    bool leads = comm->node_rank == 0, takes = !leads && *file < 0;
+    int listener = leads ? dt_handover_listen(leader->token) : -1;
+    dt_status status = leads && listener < 0 ? refuse_window(window->bytes, "a socket") : dt_ok();
+    if (sum_over_node(comm, dt_failed(&status)) > 0)
+        return status;
+    if (leads && !dt_handover_give(listener, window->file, takers))
+        status = refuse_window(window->bytes, "giving the file");
+    if (takes)
+        *file = dt_handover_take(leader->token);
+    if (takes && *file < 0)
+        status = refuse_window(window->bytes, "taking the leader's file");
+    else if (takes && !is_leaders(*file, leader))
+        status = dt_fail(DT_MEMORY, "the memory that the ranks of a node share is not the leader's");
+    if (listener >= 0)
+        close(listener);
     return status;
 }
 
-/* Both halves of the creation, each agreed on before anybody goes on. */
-static dt_status build_window(dt_comm_window *window) {
+/* A rank that is alone on its node needs no file. */
+static dt_status map_alone(dt_comm_window *window) {
+    void *data = mmap(NULL, window->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (data == MAP_FAILED)
+        return refuse_window(window->bytes, "mmap");
+    window->data = data;
+    (void)madvise(data, window->mapped, MADV_HUGEPAGE);
+#ifdef MADV_POPULATE_WRITE
+    if (madvise(data, window->mapped, MADV_POPULATE_WRITE) != 0 && errno != EINVAL)
+        return refuse_window(window->bytes, "touching the pages");
+#endif
+    return dt_ok();
+}
+
+/* Between the ranks of a node, both halves agreed on by all before anybody goes on. */
+static dt_status share_window(dt_comm_window *window) {
     dt_comm *comm = window->comm;
     bool leads = comm->node_rank == 0;
-    DT_TRY(dt_comm_agree(comm, leads ? reserve_window(window) : dt_ok()));
-    int leader[2] = {(int)getpid(), window->file};
-    broadcast_over(comm, comm->node, leader, sizeof leader, 0);
-    return dt_comm_agree(comm, leads ? map_window(window, window->file) : join_window(window, leader));
+    window_address leader = {0};
+    DT_TRY(dt_comm_agree(comm, leads && comm->node_size > 1 ? reserve_window(window, &leader) : dt_ok()));
+    if (comm->node_size == 1)
+        return dt_comm_agree(comm, map_alone(window));
+    broadcast_over(comm, comm->node, &leader, sizeof leader, 0);
+    int file = leads ? window->file : open_leaders(&leader);
+    int takers = sum_over_node(comm, file < 0);
+    dt_status status = takers > 0 ? hand_over(window, &leader, takers, &file) : dt_ok();
+    if (!dt_failed(&status) && file >= 0)
+        status = map_window(window, file);
+    if (!leads && file >= 0)
+        close(file);
+    DT_TRY(dt_comm_agree(comm, status));
+    if (leads)
+        memset(window->data, 0, sizeof leader.token);
+    dt_comm_node_barrier(comm);
+    return dt_ok();
 }
 
 static void close_window_file(dt_comm_window *window) {
@@ -733,9 +830,12 @@ static dt_status create_window(dt_comm *comm, size_t bytes, size_t part, dt_comm
         free(created);
         return status;
     }
-    *created =
-        (dt_comm_window){.comm = comm, .bytes = bytes, .mapped = bytes ? bytes : 1, .part = part, .file = -1};
-    status = build_window(created);
+    *created = (dt_comm_window){.comm = comm,
+                                .bytes = bytes,
+                                .mapped = bytes > DT_HANDOVER_TOKEN ? bytes : DT_HANDOVER_TOKEN,
+                                .part = part,
+                                .file = -1};
+    status = share_window(created);
     close_window_file(created);
     if (dt_failed(&status)) {
         if (created->data)

@@ -124,6 +124,14 @@ int flock(int handle, int operation) {
     return NEXT("flock", int (*)(int, int))(handle, operation);
 }
 
+/* No file of a folder. */
+int memfd_create(const char *name, unsigned flags) {
+    const char *only = getenv("DT_FAULT_CALL");
+    if (only && strcmp(only, "memfd_create") == 0 && strikes("memfd_create"))
+        return fault();
+    return (int)syscall(SYS_memfd_create, name, flags);
+}
+
 ssize_t pread(int handle, void *data, size_t bytes, off_t offset) {
     if (handle_below_folder(handle) && strikes("pread"))
         return fault();
