@@ -15,8 +15,10 @@ typedef struct dt_place {
     int core_count; /* their number */
     int machine_cores;
     int node;
+    int machine; /* the lowest rank of its machine: MPI may take one machine for several nodes */
     int threads;
-    bool oversubscribed; /* ranks of its node that share cores have more threads than cores */
+    double quota;        /* the CPU quota that sets the threads, 0: none does */
+    bool oversubscribed; /* ranks of its machine that share cores have more threads than cores */
     dt_cores set;        /* the cores themselves */
     char warnings[2048]; /* one a line */
 } dt_place;
@@ -27,9 +29,10 @@ typedef struct dt_placement_table {
     dt_place *places;
 } dt_placement_table;
 
-/* Gathers the places of all ranks; threads as dt_topology_place decides from --threads (0: not given) and
- * OMP_NUM_THREADS. Makes the communicator polite where the node is oversubscribed. Collective; call it before
- * this process starts threads. Errors, agreed on: DT_MACHINE, DT_MEMORY. */
+/* Gathers the places of all ranks; threads as dt_topology_place decides for the ranks
+ * of one machine, also where MPI takes it for several nodes (then with a warning), from --threads (0: not
+ * given) and OMP_NUM_THREADS. Makes the communicator polite where the node is oversubscribed. Collective;
+ * call it before this process starts threads. Errors, agreed on: DT_MACHINE, DT_MEMORY. */
 dt_status dt_placement_gather(dt_comm *comm, int threads_option, dt_placement_table *table);
 void dt_placement_release(dt_placement_table *table);
 

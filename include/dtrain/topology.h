@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dtrain/quota.h"
 #include "dtrain/status.h"
 
 enum { DT_CORE_WORDS = 16, DT_CORES = 64 * DT_CORE_WORDS };
@@ -18,10 +19,14 @@ typedef struct dt_cores {
     uint64_t mask[DT_CORE_WORDS]; /* bit i: logical core i of the whole machine; cores above DT_CORES are left
                                      out */
     char cpu[96];                 /* the processor's model name */
+    dt_quota quota;               /* of processor time */
+    uint64_t boot;                /* tells machines apart, also where their names are equal; 0: unknown */
 } dt_cores;
 
-/* Reads the binding of this process: before it starts threads. Where the machine's cores cannot be seen, the
- * processors of the affinity mask count as cores. Errors, DT_MACHINE: neither can be read. */
+/* Reads the binding of this process: before it starts threads. The binding is the launcher's: where GCC's
+ * OpenMP has pinned the main thread before main, as OMP_PROC_BIND and its like tell it, that is undone before
+ * main. Where the machine's cores cannot be seen, the processors of the affinity mask count as cores. Errors,
+ * DT_MACHINE: neither can be read. */
 dt_status dt_topology_read(dt_cores *cores);
 
 /* The set in the style of "0-3,8"; "none" for the empty set; what does not fit is left out. */
@@ -42,12 +47,15 @@ int dt_topology_fair_threads(const dt_cores *ranks_of_node, int count, int me);
 /* The decision for one rank. */
 typedef struct dt_placement {
     int threads;
+    double quota;        /* the CPU quota that sets the threads, 0: cores or the user do */
     bool oversubscribed; /* a group of ranks of this node that share cores has more threads than cores */
     char warnings[2048]; /* one a line, with the remedy; empty if there is none */
 } dt_placement;
 
-/* --threads is obeyed; OMP_NUM_THREADS up to the fair share; the fair share is the default. All ranks of a
- * node have the same wish. Warnings: --threads above the cores of this rank; OMP_NUM_THREADS ignored; this
+/* A CPU quota lets its ranks have no more threads together than its cores, rounded up for each of them.
+ * --threads is obeyed; OMP_NUM_THREADS up to the fair share; the fair share is the default. All ranks of a
+ * node have the same wish. Warnings: --threads above the cores of this rank, or
+ * above its CPU quota; OMP_NUM_THREADS ignored; this
  * rank pinned to one core while the node has idle ones; and, in the same words on all ranks of the node,
  * ranks that crowd on too few cores or whose cores overlap in part. */
 dt_placement dt_topology_place(const dt_cores *ranks_of_node, int count, int me, dt_thread_wish wish);

@@ -5,12 +5,40 @@
 #include <assert.h>
 #include <errno.h>
 #include <hwloc.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "dtrain/hash.h"
 
 #include "dtrain/linked.h"
+
+/* GCC's OpenMP library pins the main thread when it is loaded, if these variables say so: to the first of its
+ * places, which is not what the launcher gave. The binding is taken before any library's start, and given
+ * back after; not later, because an MPI library may bind the process when it starts. */
+static struct {
+    unsigned long words[128];
+    long bytes;
+} binding_at_start;
+
+__attribute__((no_sanitize("address", "undefined", "thread"))) static void note_binding(void) {
+    binding_at_start.bytes =
+        syscall(SYS_sched_getaffinity, 0, sizeof binding_at_start.words, binding_at_start.words);
+}
+#ifndef DT_NO_PREINIT
+__attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) = note_binding;
+#endif
+
+__attribute__((constructor)) static void restore_binding(void) {
+    if (binding_at_start.bytes > 0 &&
+        (getenv("OMP_PROC_BIND") || getenv("OMP_PLACES") || getenv("GOMP_CPU_AFFINITY")))
+        (void)syscall(SYS_sched_setaffinity, 0, binding_at_start.bytes, binding_at_start.words);
+}
 
 static bool has_core(const dt_cores *cores, int core) {
     return cores->mask[core / 64] >> (core % 64) & 1;
@@ -118,8 +146,19 @@ static void count_processors(dt_cores *cores) {
     cores->count = cores->machine = count_cores(cores->mask);
 }
 
+/* The kernel draws it at each start of the machine, and containers see it too. */
+static uint64_t read_boot(void) {
+    char text[64];
+    FILE *stream = fopen("/proc/sys/kernel/random/boot_id", "r");
+    if (!stream)
+        return 0;
+    size_t length = fread(text, 1, sizeof text, stream);
+    (void)fclose(stream);
+    return length > 0 ? dt_hash(0, text, length) : 0;
+}
+
 dt_status dt_topology_read(dt_cores *cores) {
-    *cores = (dt_cores){.cpu = "unknown processor"};
+    *cores = (dt_cores){.cpu = "unknown processor", .quota = dt_quota_read(""), .boot = read_boot()};
     read_hwloc(cores);
     if (cores->count == 0)
         count_processors(cores);
@@ -230,6 +269,23 @@ int dt_topology_fair_threads(const dt_cores *ranks_of_node, int count, int me) {
     return fair_threads(&node, &group, me);
 }
 
+/* What the quota leaves a rank when all that share it have as much; INT_MAX without a quota. */
+static int quota_threads(const node_ranks *node, int me) {
+    dt_quota quota = node->ranks[me].quota;
+    int sharers = 0;
+    for (int rank = 0; rank < node->count; rank++)
+        sharers += node->ranks[rank].quota.group == quota.group;
+    double threads = quota.cores / sharers;
+    if (quota.cores <= 0 || threads >= DT_CORES)
+        return INT_MAX;
+    return (int)threads + (threads - (int)threads > 1e-6 || threads < 1);
+}
+
+static int entitled_threads(const node_ranks *node, const core_group *group, int rank) {
+    int fair = fair_threads(node, group, rank), quota = quota_threads(node, rank);
+    return quota < fair ? quota : fair;
+}
+
 static int wished_threads(dt_thread_wish wish, int fair) {
     if (wish.threads_option > 0)
         return wish.threads_option;
@@ -259,7 +315,7 @@ static void survey_group(const node_ranks *node, const core_group *group, dt_thr
     int threads = 0;
     for (int rank = 0; rank < node->count; rank++)
         if (is_member(group, &node->ranks[rank]))
-            threads += wished_threads(wish, fair_threads(node, group, rank));
+            threads += wished_threads(wish, entitled_threads(node, group, rank));
     if (threads <= group->all.count)
         return;
     survey->crowded = true;
@@ -304,6 +360,30 @@ static void say_more_cores(dt_placement *placement, const node_ranks *node, cons
                            int cores) {
     if (cores > 1 && cores <= survey->machine / node->count)
         say(placement, ", or `mpirun --map-by slot:PE=%d --bind-to core`, or `srun -c %d`", cores, cores);
+}
+
+/* Where all threads of a quota's ranks would use it up before its period ends, waits must not use any of it.
+ */
+static bool exceeds_quota(const node_ranks *node, int me, int threads) {
+    dt_quota quota = node->ranks[me].quota;
+    double sum = 0;
+    for (int rank = 0; rank < node->count; rank++)
+        if (node->ranks[rank].quota.group == quota.group)
+            sum += threads;
+    return quota.cores > 0 && sum > quota.cores * (1 + 1e-6);
+}
+
+static void warn_of_quota(dt_placement *placement, const node_ranks *node, int me, dt_thread_wish wish) {
+    int most = quota_threads(node, me);
+    if (wish.threads_option <= most)
+        return;
+    begin_line(placement);
+    say(placement,
+        "--threads %d is more than this rank's share of the CPU quota of %.4g cores, so that the system "
+        "stops "
+        "them all for a part of the time: use --threads %d, or raise the quota (cpu.max of the control "
+        "group)",
+        wish.threads_option, node->ranks[me].quota.cores, most);
 }
 
 static void warn_of_wish(dt_placement *placement, const node_ranks *node, const node_survey *survey, int me,
@@ -392,11 +472,15 @@ dt_placement dt_topology_place(const dt_cores *ranks_of_node, int count, int me,
     node_ranks node = {.ranks = ranks_of_node, .count = count};
     count_users(&node);
     core_group group = find_group(&node, me);
-    int fair = fair_threads(&node, &group, me);
+    int fair = entitled_threads(&node, &group, me);
     node_survey survey = survey_node(&node, wish);
     dt_placement placement = {.threads = wished_threads(wish, fair), .oversubscribed = survey.crowded};
+    if (wish.threads_option == 0 && fair < fair_threads(&node, &group, me) && placement.threads == fair)
+        placement.quota = ranks_of_node[me].quota.cores;
+    placement.oversubscribed |= exceeds_quota(&node, me, placement.threads);
     int wished = wish.threads_option > 0 ? wish.threads_option : wish.omp_num_threads;
     warn_of_wish(&placement, &node, &survey, me, fair, wish);
+    warn_of_quota(&placement, &node, me, wish);
     if (survey.crowd.ranks > 0)
         warn_of_crowd(&placement, &node, &survey, wish);
     else if (ranks_of_node[me].count == 1 && survey.idle > 0 && wished != 1)

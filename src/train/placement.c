@@ -23,14 +23,42 @@ static int read_omp_num_threads(void) {
     return threads > 0 && threads <= INT_MAX ? (int)threads : 0;
 }
 
+static bool share_machine(const rank_facts *a, const rank_facts *b) {
+    return a->cores.boot && b->cores.boot ? a->cores.boot == b->cores.boot : a->node == b->node;
+}
+
+static int lowest_of_machine(const rank_facts *facts, int rank) {
+    int lowest = 0;
+    while (!share_machine(&facts[lowest], &facts[rank]))
+        lowest++;
+    return lowest;
+}
+
+/* One machine that MPI takes for several nodes: its ranks still share its cores. */
+static void warn_of_nodes(const dt_comm *comm, const rank_facts *facts, dt_placement *decision) {
+    size_t used = strlen(decision->warnings);
+    int me = dt_comm_rank(comm), ranks = 0, strangers = 0;
+    for (int rank = 0; rank < dt_comm_size(comm); rank++)
+        if (share_machine(&facts[rank], &facts[me])) {
+            ranks++;
+            strangers += facts[rank].node != facts[me].node;
+        }
+    if (strangers > 0)
+        snprintf(decision->warnings + used, sizeof decision->warnings - used,
+                 "%sMPI takes this machine for several nodes: its %d ranks share its cores, but no memory%s",
+                 used > 0 ? "\n" : "", ranks,
+                 getenv("DTRAIN_NODE_RANKS") ? ", as DTRAIN_NODE_RANKS says" : "");
+}
+
 /* The decision for this rank among the ranks of its node. The node's wish is its first rank's: a variable
  * that differs between the ranks of a node must not lead to different decisions. */
 static dt_placement decide(const dt_comm *comm, const rank_facts *facts, dt_cores *node_cores,
                            int threads_option) {
     dt_thread_wish wish = {.threads_option = threads_option};
-    int count = 0, me = 0, node = dt_comm_node(comm);
+    int count = 0, me = 0;
+    const rank_facts *mine = &facts[dt_comm_rank(comm)];
     for (int rank = 0; rank < dt_comm_size(comm); rank++) {
-        if (facts[rank].node != node)
+        if (!share_machine(&facts[rank], mine))
             continue;
         if (count == 0)
             wish.omp_num_threads = facts[rank].omp_num_threads;
@@ -38,7 +66,9 @@ static dt_placement decide(const dt_comm *comm, const rank_facts *facts, dt_core
             me = count;
         node_cores[count++] = facts[rank].cores;
     }
-    return dt_topology_place(node_cores, count, me, wish);
+    dt_placement decision = dt_topology_place(node_cores, count, me, wish);
+    warn_of_nodes(comm, facts, &decision);
+    return decision;
 }
 
 static void describe(const dt_comm *comm, const dt_cores *cores, const dt_placement *decision,
@@ -50,6 +80,7 @@ static void describe(const dt_comm *comm, const dt_cores *cores, const dt_placem
     place->machine_cores = cores->machine;
     place->node = dt_comm_node(comm);
     place->threads = decision->threads;
+    place->quota = decision->quota;
     place->oversubscribed = decision->oversubscribed;
     place->set = *cores;
     snprintf(place->warnings, sizeof place->warnings, "%s", decision->warnings);
@@ -62,6 +93,7 @@ static void gather(dt_comm *comm, const rank_facts *mine, int threads_option, ra
     dt_placement decision = decide(comm, facts, node_cores, threads_option);
     dt_place *place = &table->places[table->ranks]; /* a spare row: sending and receiving must not overlap */
     describe(comm, &mine->cores, &decision, place);
+    place->machine = lowest_of_machine(facts, dt_comm_rank(comm));
     dt_comm_allgather(comm, place, sizeof *place, table->places);
     dt_comm_set_polite(comm, decision.oversubscribed);
 }
@@ -71,7 +103,7 @@ dt_status dt_placement_gather(dt_comm *comm, int threads_option, dt_placement_ta
     *table = (dt_placement_table){.ranks = (int)ranks};
     table->places = calloc(ranks + 1, sizeof *table->places);
     rank_facts *facts = calloc(ranks, sizeof *facts);
-    dt_cores *node_cores = calloc((size_t)dt_comm_node_size(comm), sizeof *node_cores);
+    dt_cores *node_cores = calloc(ranks, sizeof *node_cores);
     rank_facts mine;
     memset(&mine, 0, sizeof mine);
     mine.node = dt_comm_node(comm);
@@ -152,7 +184,7 @@ typedef struct folding {
 static int count_sharers(const dt_placement_table *table, int rank) {
     int sharers = 0;
     for (int other = 0; other < table->ranks; other++)
-        if (table->places[other].node == table->places[rank].node &&
+        if (table->places[other].machine == table->places[rank].machine &&
             intersect(&table->places[other].set, &table->places[rank].set))
             sharers++;
     return sharers;
@@ -244,6 +276,14 @@ static void write_columns(const folding *fold, int line, char columns[COLUMNS][C
     write_cores(fold, line, columns[2], COLUMN_ROOM);
 }
 
+/* ", by the CPU quota of 1.5 cores", or nothing where cores or the user set the threads. */
+static void write_reason(const folding *fold, int line, char *text, size_t room) {
+    double quota = fold->table->places[fold->groups[line].first].quota;
+    text[0] = '\0';
+    if (quota > 0)
+        snprintf(text, room, ", by the CPU quota of %.4g core%s", quota, quota > 1 ? "s" : "");
+}
+
 /* Twice over the lines: for the widths, then to print. */
 static void print_lines(const folding *fold) {
     char columns[COLUMNS][COLUMN_ROOM];
@@ -257,10 +297,12 @@ static void print_lines(const folding *fold) {
                 if ((int)strlen(columns[column]) > width[column])
                     width[column] = (int)strlen(columns[column]);
             int threads = fold->table->places[fold->groups[line].first].threads;
+            char why[64];
+            write_reason(fold, line, why, sizeof why);
             if (printing)
-                dt_log_note("%-*s  %-*s  %-*s  %d thread%s%s", width[0], columns[0], width[1], columns[1],
+                dt_log_note("%-*s  %-*s  %-*s  %d thread%s%s%s", width[0], columns[0], width[1], columns[1],
                             width[2], columns[2], threads, threads == 1 ? "" : "s",
-                            strchr(columns[0], 's') ? " each" : "");
+                            strchr(columns[0], 's') ? " each" : "", why);
         }
 }
 

@@ -68,6 +68,18 @@ expect "^ranks 0-1  .*  cores? [0-9,-]+ \\(shared by 2\\)  1 thread each\$"
 expect '2 ranks on 1 host'
 warned 'will take turns' $((cores < 2))
 
+# What GCC's OpenMP makes of these before main is not the binding that the launcher gave.
+for setting in OMP_PROC_BIND=true GOMP_CPU_AFFINITY="${processors%,*}"; do
+  run "${two[@]}" env "$setting" "${info[@]}"
+  expect "^rank 0  .*  $cores threads?\$"
+  warned '' 0
+done
+
+# One machine that MPI takes for two.
+DTRAIN_NODE_RANKS=1 run "${two[@]}" "$mpiexec" -np 2 --bind-to none "${info[@]}"
+[ "$(grep -cE '^rank [01]  .*  cores? [0-9,-]+ \(shared by 2\)  1 thread$' output)" -eq 2 ] || expect '^ranks 0-1  .*\(shared by 2\)  1 thread each$'
+warned 'MPI takes this machine for several nodes: its 2 ranks share its cores' 1
+
 run "${two[@]}" "$mpiexec" -np 4 --bind-to none "${info[@]}"
 expect "^ranks 0-3  .*  cores? [0-9,-]+ \\(shared by 4\\)  1 thread each\$"
 warned '4 ranks of this node, with 4 threads in all, share' 1

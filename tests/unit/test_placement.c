@@ -17,7 +17,8 @@ static dt_place places[MAX_RANKS];
 /* One rank on cores first .. first + count - 1. */
 static void put(int rank, int node, int first, int count, int threads, const char *warnings) {
     dt_place *place = &places[rank];
-    *place = (dt_place){.node = node, .core_count = count, .machine_cores = 8, .threads = threads};
+    *place = (dt_place){
+        .node = node, .machine = node, .core_count = count, .machine_cores = 8, .threads = threads};
     snprintf(place->host, sizeof place->host, "node%d", node + 1);
     snprintf(place->cpu, sizeof place->cpu, "Model A");
     snprintf(place->warnings, sizeof place->warnings, "%s", warnings);
@@ -113,6 +114,24 @@ static void test_long_lists_are_cut(void **state) {
     assert_true(strlen(text) < 600);
 }
 
+static void test_the_quota_is_named(void **state) {
+    (void)state;
+    put(0, 0, 0, 8, 2, "");
+    places[0].quota = 1.5;
+    assert_string_equal(print_to(stdout, 1),
+                        "rank 0  node1  cores 0-7  2 threads, by the CPU quota of 1.5 cores\n");
+}
+
+/* MPI takes one machine for two nodes. */
+static void test_nodes_of_one_machine_share_its_cores(void **state) {
+    (void)state;
+    put(0, 0, 0, 2, 1, "");
+    put(1, 1, 0, 2, 1, "");
+    places[1].machine = 0;
+    const char *text = print_to(stdout, 2);
+    assert_non_null(strstr(text, "cores 0-1 (shared by 2)"));
+}
+
 static void test_each_warning_is_said_once(void **state) {
     (void)state;
     put(0, 0, 0, 1, 1, "all of us\nfirst two");
@@ -152,6 +171,8 @@ int main(void) {
         cmocka_unit_test(test_like_hosts_are_folded),
         cmocka_unit_test(test_hosts_in_turn),
         cmocka_unit_test(test_long_lists_are_cut),
+        cmocka_unit_test(test_the_quota_is_named),
+        cmocka_unit_test(test_nodes_of_one_machine_share_its_cores),
         cmocka_unit_test(test_each_warning_is_said_once),
         cmocka_unit_test(test_a_part_of_a_warning_is_another_one),
         cmocka_unit_test(test_mixed_processors),

@@ -225,6 +225,40 @@ static void test_shares_never_exceed_cores(void **state) {
     }
 }
 
+typedef struct quota_case {
+    int ranks;
+    double cores;
+    bool apart; /* each rank has a quota of its own */
+    int option, threads;
+    bool named, polite;
+} quota_case;
+
+/* Ranks on the same eight cores, below a quota. */
+static void test_quotas_bound_threads(void **state) {
+    (void)state;
+    static const quota_case rows[] = {
+        {1, 0, false, 0, 8, false, false},  {1, 1.5, false, 0, 2, true, true},
+        {1, 0.2, false, 0, 1, true, true},  {1, 3, false, 0, 3, true, false},
+        {1, 64, false, 0, 8, false, false}, {2, 1.5, false, 0, 1, true, true},
+        {2, 6, false, 0, 3, true, false},   {2, 3, true, 0, 3, true, false},
+        {4, 6, false, 0, 2, false, true},   {1, 1.5, false, 4, 4, false, true},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        dt_cores ranks[4];
+        for (int rank = 0; rank < rows[i].ranks; rank++) {
+            ranks[rank] = cores_of("0-7", 8);
+            ranks[rank].quota = (dt_quota){rows[i].cores, rows[i].apart ? (uint64_t)rank + 7 : 7};
+        }
+        dt_thread_wish wish = {.threads_option = rows[i].option};
+        dt_placement placement = dt_topology_place(ranks, rows[i].ranks, rows[i].ranks - 1, wish);
+        assert_int_equal(placement.threads, rows[i].threads);
+        assert_int_equal(placement.oversubscribed, rows[i].polite);
+        assert_int_equal(placement.quota > 0, rows[i].named);
+        const char *warning = strstr(placement.warnings, "the CPU quota of 1.5 cores");
+        assert_int_equal(warning != NULL, rows[i].option > 0);
+    }
+}
+
 static void test_reads_this_machine(void **state) {
     (void)state;
     dt_cores cores;
@@ -290,6 +324,7 @@ int main(void) {
         cmocka_unit_test(test_threads_on_nodes),
         cmocka_unit_test(test_unbound_ranks_use_all_cores),
         cmocka_unit_test(test_shares_never_exceed_cores),
+        cmocka_unit_test(test_quotas_bound_threads),
         cmocka_unit_test(test_reads_this_machine),
         cmocka_unit_test(test_hardware_threads_are_one_core),
         cmocka_unit_test(test_falls_back_to_affinity),
