@@ -10,6 +10,9 @@
  * data is ROWS: one mean for each image row, over samples, columns and channels; axis=-1 is CHANNELS. */
 typedef enum dt_bn_axis { DT_BN_ROWS, DT_BN_CHANNELS } dt_bn_axis;
 
+/* Batch normalisation's moving statistics: moving = momentum moving + (1 - momentum) batch. */
+#define DT_NORM_MOMENTUM 0.99
+
 /* After which convolutions batch normalisation stands. */
 typedef enum dt_bn_layers { DT_BN_ALL, DT_BN_FIRST2, DT_BN_NONE } dt_bn_layers;
 

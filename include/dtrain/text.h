@@ -17,6 +17,13 @@ size_t dt_text_printable(char *out, size_t room, const char *text);
  * breaks itself. Without memory the text is cut. */
 void dt_text_print(FILE *stream, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Turns gaps between words of printable text into line breaks, so that no line has more than `columns`
+ * columns; a word that is longer stays whole. */
+void dt_text_break(char *text, int columns);
+
+/* Ends printable text behind so many columns. */
+void dt_text_cut(char *text, int columns);
+
 /* Columns that printable text takes: its code points. */
 int dt_text_columns(const char *text);
 

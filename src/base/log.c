@@ -3,11 +3,13 @@
 #include "dtrain/log.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "dtrain/text.h"
@@ -24,23 +26,50 @@ void dt_log_configure(bool speaks, bool quiet) {
     state.quiet = quiet;
 }
 
+enum { USUAL_COLUMNS = 80, MOST_COLUMNS = 10000 };
+
+/* Columns of the terminal; where it does not tell, what $COLUMNS says, or else the usual number. */
+static int columns_of(int handle) {
+    struct winsize size;
+    if (ioctl(handle, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        return size.ws_col;
+    const char *said = getenv("COLUMNS");
+    long columns = said ? strtol(said, NULL, 10) : 0;
+    return columns > 0 && columns <= MOST_COLUMNS ? (int)columns : USUAL_COLUMNS;
+}
+
 /* Open MPI's mpirun gives its ranks a pseudo-terminal even when its own output goes to a file: what counts is
  * what the launcher writes to. Only the rank that mpirun itself started can see that; others are taken for no
- * terminal. */
-static bool launcher_has_terminal(void) {
+ * terminal. Columns; 0: none. */
+static int columns_of_launcher(int stream) {
     char name[64], target[256];
-    snprintf(name, sizeof name, "/proc/%ld/fd/1", (long)getppid());
+    snprintf(name, sizeof name, "/proc/%ld/fd/%d", (long)getppid(), stream);
     ssize_t length = readlink(name, target, sizeof target - 1);
     if (length < 0)
-        return false;
+        return 0;
     target[length] = '\0';
-    return strncmp(target, "/dev/pts/", 9) == 0 || strncmp(target, "/dev/tty", 8) == 0;
+    if (strncmp(target, "/dev/pts/", 9) != 0 && strncmp(target, "/dev/tty", 8) != 0)
+        return 0;
+    int handle = open(name, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+    int columns = columns_of(handle);
+    if (handle >= 0)
+        (void)close(handle);
+    return columns;
+}
+
+/* Of the terminal that a standard stream ends at, read anew each time: a window may be drawn wider. */
+static int stream_columns(int stream) {
+    if (getenv("OMPI_COMM_WORLD_RANK"))
+        return columns_of_launcher(stream);
+    return isatty(stream) == 1 ? columns_of(stream) : 0;
+}
+
+int dt_log_columns(void) {
+    return state.silent || isatty(STDOUT_FILENO) != 1 ? 0 : stream_columns(STDOUT_FILENO);
 }
 
 bool dt_log_is_terminal(void) {
-    if (state.silent || isatty(STDOUT_FILENO) != 1)
-        return false;
-    return !getenv("OMPI_COMM_WORLD_RANK") || launcher_has_terminal();
+    return dt_log_columns() > 0;
 }
 
 /* A line that cannot be written ends nothing: what the program works for goes on, and its end tells. */
@@ -58,13 +87,17 @@ static void clear_progress(void) {
 }
 
 /* One write a line, so that lines of several processes on one terminal do not mix. Names in it may come from
- * anywhere. */
+ * anywhere. On a terminal long lines end at words. */
 static void print_line(FILE *stream, const char *prefix, const char *format, va_list arguments) {
     char line[4096], shown[2 * sizeof line];
     clear_progress();
-    vsnprintf(line, sizeof line, format, arguments);
+    size_t used = (size_t)snprintf(line, sizeof line, "%s", prefix);
+    vsnprintf(line + used, sizeof line - used, format, arguments);
     (void)dt_text_printable(shown, sizeof shown, line);
-    fprintf(stream, "%s%s\n", prefix, shown);
+    int columns = stream_columns(fileno(stream));
+    if (columns > 0)
+        dt_text_break(shown, columns);
+    fprintf(stream, "%s\n", shown);
     flush(stream);
 }
 
@@ -96,15 +129,20 @@ void dt_log_error(const char *format, ...) {
 }
 
 void dt_log_progress(const char *format, ...) {
-    if (state.quiet || !dt_log_is_terminal())
+    int columns = dt_log_columns();
+    char line[512], shown[2 * sizeof line];
+    if (state.quiet || columns == 0)
         return;
     va_list arguments;
     va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    (void)dt_text_printable(shown, sizeof shown, line);
+    dt_text_cut(shown, columns - 1);
     clear_progress();
-    vprintf(format, arguments);
+    fputs(shown, stdout);
     flush(stdout);
     state.progress_shown = true;
-    va_end(arguments);
 }
 
 /* head, a pager that was left, a terminal that was closed. */

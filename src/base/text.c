@@ -97,9 +97,43 @@ void dt_text_print(FILE *stream, const char *format, ...) {
     free(whole);
 }
 
+static bool begins_character(char byte) {
+    return ((unsigned char)byte & 0xC0) != 0x80;
+}
+
 int dt_text_columns(const char *text) {
     int columns = 0;
     for (; *text; text++)
-        columns += ((unsigned char)*text & 0xC0) != 0x80;
+        columns += begins_character(*text);
     return columns;
+}
+
+void dt_text_break(char *text, int columns) {
+    char *line = text, *gap = NULL, *word = NULL; /* the last gap behind a word, and the word behind it */
+    int used = 0;
+    for (char *at = text; *at; at++) {
+        used += begins_character(*at);
+        bool begins = at > line && at[-1] == ' ', ends = at > line && at[-1] != ' ';
+        if (*at == ' ') {
+            gap = ends ? at : gap;
+            continue;
+        }
+        word = begins ? at : word;
+        if (used <= columns || !gap)
+            continue;
+        *gap = '\n';
+        memmove(gap + 1, word, strlen(word) + 1);
+        at = gap;
+        line = gap + 1;
+        gap = NULL;
+        used = 0;
+    }
+}
+
+void dt_text_cut(char *text, int columns) {
+    for (; *text; text++)
+        if (begins_character(*text) && columns-- <= 0) {
+            *text = '\0';
+            return;
+        }
 }

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-static const double momentum = 0.99, epsilon = 1e-3;
+static const double momentum = DT_NORM_MOMENTUM, epsilon = 1e-3;
 
 /* The vectors of a layer, each of `groups` floats, DT_ALIGNMENT apart. mean and inverse live from forward to
  * backward. */

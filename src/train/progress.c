@@ -2,6 +2,7 @@
 /* Lines about a run's progress. */
 #include "train/progress.h"
 
+#include <math.h>
 #include <stdio.h>
 
 #include "dtrain/log.h"
@@ -11,9 +12,8 @@
 static const double terminal_interval = 0.2, plain_interval = 15.0;
 
 void dt_progress_epoch_begins(dt_progress *progress, int step, int64_t samples) {
-    progress->first_step = step;
-    progress->samples = samples;
-    progress->started = progress->shown = dt_timer_now();
+    progress->shown = dt_timer_now();
+    dt_speed_begin(&progress->speed, progress->shown, samples, step);
 }
 
 /* "3h05m", "12m30s" or "9s". */
@@ -27,26 +27,76 @@ static void duration_text(double seconds, char *text, size_t size) {
         snprintf(text, size, "%lds", whole);
 }
 
-void dt_progress_step(dt_progress *progress, int epoch, int step, int64_t steps_done, dt_totals totals) {
-    double now = dt_timer_now();
-    bool terminal = dt_log_is_terminal();
-    if (now - progress->shown < (terminal ? terminal_interval : plain_interval))
+/* Joins the fields of rank `first` and above; returns the columns that they take. */
+static int join(char *line, size_t room, const char *const *fields, const int *ranks, int count, int first,
+                const char *between) {
+    size_t used = 0;
+    line[0] = '\0';
+    for (int i = 0; i < count && used < room; i++)
+        if (ranks[i] >= first)
+            used += (size_t)snprintf(line + used, room - used, "%s%s", used ? between : "", fields[i]);
+    return (int)used;
+}
+
+void dt_progress_compose(char *line, size_t room, const char *const *fields, const int *ranks, int count,
+                         int columns) {
+    if (join(line, room, fields, ranks, count, 0, "  ") <= columns)
         return;
-    progress->shown = now;
-    double seconds = now - progress->started;
-    double left = seconds / (step - progress->first_step) * (double)(progress->steps - steps_done) +
-                  progress->evaluation * (progress->epochs - epoch + 1);
-    char left_text[32], line[160];
-    duration_text(left, left_text, sizeof left_text);
-    snprintf(line, sizeof line,
-             "epoch %d/%d  step %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s  %s left", epoch,
-             progress->epochs, step, progress->steps_an_epoch, dt_totals_loss(totals),
-             100.0 * dt_totals_accuracy(totals), (double)(totals.samples - progress->samples) / seconds,
-             left_text);
+    for (int first = 0; first < count; first++)
+        if (join(line, room, fields, ranks, count, first, " ") <= columns)
+            return;
+}
+
+enum { FIELDS = 6, FIELD_ROOM = 48, LINE_ROOM = FIELDS * FIELD_ROOM };
+
+/* The last column stays free: some terminals break the line when it is written. */
+static void write_fields(char fields[FIELDS][FIELD_ROOM], bool terminal) {
+    static const int ranks[FIELDS] = {1, 5, 4, 0, 2, 3};
+    const char *list[FIELDS];
+    char line[LINE_ROOM];
+    for (int i = 0; i < FIELDS; i++)
+        list[i] = fields[i];
+    dt_progress_compose(line, sizeof line, list, ranks, FIELDS, terminal ? dt_log_columns() - 1 : LINE_ROOM);
     if (terminal)
         dt_log_progress("%s", line);
     else
         dt_log_note("%s", line);
+}
+
+void dt_progress_step(dt_progress *progress, int epoch, int step, int64_t steps_done, dt_totals totals) {
+    double now = dt_timer_now();
+    dt_speed_note(&progress->speed, now, totals.samples, step);
+    if (now - progress->shown < terminal_interval)
+        return;
+    bool terminal = dt_log_is_terminal();
+    if (!terminal && now - progress->shown < plain_interval)
+        return;
+    progress->shown = now;
+    double left = dt_speed_step(&progress->speed) * (double)(progress->steps - steps_done) +
+                  progress->evaluation * (progress->epochs - epoch + 1);
+    char left_text[32], fields[FIELDS][FIELD_ROOM];
+    duration_text(left, left_text, sizeof left_text);
+    snprintf(fields[0], FIELD_ROOM, "epoch %d/%d", epoch, progress->epochs);
+    snprintf(fields[1], FIELD_ROOM, "step %d/%d", step, progress->steps_an_epoch);
+    snprintf(fields[2], FIELD_ROOM, "loss %.4f", dt_totals_loss(totals));
+    snprintf(fields[3], FIELD_ROOM, "accuracy %.2f %%", 100.0 * dt_totals_accuracy(totals));
+    snprintf(fields[4], FIELD_ROOM, "%.1f images/s", dt_speed_samples(&progress->speed));
+    snprintf(fields[5], FIELD_ROOM, "%s left", left_text);
+    write_fields(fields, terminal);
+}
+
+/* Below this share of initial values in the moving statistics they are settled. */
+static const double settled_share = 0.01;
+
+void dt_progress_say_unsettled(dt_progress *progress, int64_t steps) {
+    double share = pow(DT_NORM_MOMENTUM, (double)steps);
+    if (progress->settling || share <= settled_share)
+        return;
+    progress->settling = true;
+    dt_log_note("after %lld steps the moving statistics of batch normalisation are not settled: %.0f %% of "
+                "them are still the initial values. Validation and test are worse than training until some "
+                "%.0f steps are done",
+                (long long)steps, 100.0 * share, ceil(log(settled_share) / log(DT_NORM_MOMENTUM)));
 }
 
 static void append_result(char *line, size_t size, size_t *used, const char *name, dt_totals totals) {

@@ -276,6 +276,12 @@ static void close_epoch(dt_run *run, const dt_epoch_record *record) {
     dt_checkpointing_end_epoch(run, best);
 }
 
+/* Whether the moving statistics began with the initial values, and not with those of a file. */
+static bool has_new_statistics(const dt_run *run) {
+    const dt_options *options = run->session.options;
+    return options->network.bn_layers != DT_BN_NONE && !options->init;
+}
+
 /* An epoch, from where the run stands in it. --max-steps may end it early: then it is evaluated as it is, but
  * not done. */
 static dt_status run_epoch(dt_run *run) {
@@ -307,6 +313,8 @@ static dt_status run_epoch(dt_run *run) {
     record.seconds = now - start;
     record.phases = run->phases;
     dt_progress_epoch_ends(&run->progress, &record);
+    if (has_new_statistics(run))
+        dt_progress_say_unsettled(&run->progress, at->step);
     dt_metrics_epoch(run->metrics, &record);
     if (at->batch == dt_run_batches(run))
         close_epoch(run, &record);

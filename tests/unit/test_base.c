@@ -107,11 +107,39 @@ static void test_text_is_made_printable(void **state) {
     free(printed);
 }
 
+static void expect_break(const char *text, int columns, const char *expected) {
+    char copy[200];
+    snprintf(copy, sizeof copy, "%s", text);
+    dt_text_break(copy, columns);
+    assert_string_equal(copy, expected);
+}
+
+static void test_lines_break_at_words(void **state) {
+    (void)state;
+    expect_break("one two three", 13, "one two three");
+    expect_break("one two three", 12, "one two\nthree");
+    expect_break("one two three", 7, "one two\nthree");
+    expect_break("one two three", 6, "one\ntwo\nthree");
+    expect_break("averylongword and two", 6, "averylongword\nand\ntwo");
+    expect_break("    indented line", 12, "    indented\nline");
+    expect_break("\xc3\xa4\xc3\xb6\xc3\xbc \xc3\x9f", 5, "\xc3\xa4\xc3\xb6\xc3\xbc \xc3\x9f");
+    expect_break("name      12   345", 9, "name\n12   345");
+    expect_break("name      12   345", 12, "name      12\n345");
+    expect_break("one two   ", 7, "one two   ");
+    expect_break("", 5, "");
+    char text[] = "\xc3\xa4 bc";
+    dt_text_cut(text, 3);
+    assert_string_equal(text, "\xc3\xa4 b");
+    dt_text_cut(text, 0);
+    assert_string_equal(text, "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_carries_values),  cmocka_unit_test(test_slab_is_zeroed_and_refused),
         cmocka_unit_test(test_arena_counts_and_deals), cmocka_unit_test(test_random_is_philox),
         cmocka_unit_test(test_hash_depends_on_all),    cmocka_unit_test(test_text_is_made_printable),
+        cmocka_unit_test(test_lines_break_at_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
