@@ -48,9 +48,11 @@ static dt_status read_weights(dt_session *session, const char *path) {
     const dt_parameters *parameters = dt_model_parameters(session->model);
     float *weights = dt_model_weights(session->model), *states = dt_model_states(session->model);
     dt_status status = dt_ok();
+    dt_comm_tell(session->comm, DT_COMM_FILES);
     if (dt_comm_rank(session->comm) == 0)
         status = dt_weights_load(path, parameters, weights, states);
     DT_TRY(dt_comm_agree(session->comm, status));
+    dt_comm_tell(session->comm, DT_COMM_WORKS);
     dt_comm_broadcast(session->comm, weights, parameters->floats * sizeof(float), 0);
     dt_comm_broadcast(session->comm, states, parameters->state_floats * sizeof(float), 0);
     return dt_ok();

@@ -4,6 +4,7 @@
  *
  *   DT_MPI_RANK=r    the rank concerned, as the launcher numbers it (OMPI_COMM_WORLD_RANK or PMI_RANK)
  *   DT_MPI_SITE=n    the n-th place of the program that calls MPI, in the order in which it comes there first
+ *   DT_MPI_CALL=name count places that call this function alone
  *   DT_MPI_DEPTH=d   calls by way of different callers, d deep, are different places; 1 when unset
  *   DT_MPI_DO=what   fail (the call is not made and returns an error), stop (SIGSTOP) or kill (SIGKILL), in
  *                    place of the call; behind: the same after it
@@ -45,7 +46,8 @@ static void list(const char *name) {
 static __attribute__((noinline)) int strikes(const char *name) {
     void *frames[DEEPEST + OWN_FRAMES] = {0};
     int depth = number("DT_MPI_DEPTH", 1);
-    if (!is_concerned())
+    const char *only = getenv("DT_MPI_CALL");
+    if (!is_concerned() || (only && strcmp(only, name) != 0))
         return 0;
     memset(frames, 0, sizeof frames);
     (void)backtrace(frames, (depth < DEEPEST ? depth : DEEPEST) + OWN_FRAMES);

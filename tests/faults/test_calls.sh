@@ -14,6 +14,7 @@ check() {
     local words="rank $1 on [^ ]+: $2\\("
     case $2 in # before MPI has told who this rank is
     MPI_Get_version) words='MPI [0-9.]+ is too old' ;;
+    MPI_Get_library_version) words='.*(MPI_Get_library_version\(|the library that was loaded is)' ;;
     MPI_Init_thread) words='MPI could not be initialised \(MPI_Init_thread returned' ;;
     MPI_Comm_set_errhandler | MPI_Get_processor_name | MPI_Comm_rank | MPI_Comm_size) words="rank [0-9]+ on [^ ]*: $2\\(" ;;
     esac
@@ -29,12 +30,15 @@ for rank in 0 1; do
         rm -f "$folder/places"
         DT_MPI_LIST=$folder/places LD_PRELOAD=$shim run 2 "$folder/log" "${options[@]}" --out "$folder/run"
         [ "$code" -eq 0 ] || fail "undisturbed: $(cat "$folder/log")"
-        while read -r site name; do
+        for ((site = 1; site <= $(wc -l <"$folder/places"); site++)); do
             tried=$((tried + 1))
             [ $((tried % step)) -eq 0 ] || continue
-            DT_MPI_SITE=$site DT_MPI_DO=fail LD_PRELOAD=$shim run 2 "$folder/log" "${options[@]}" --out "$folder/run"
-            check "$rank" "$name"
-        done <"$folder/places"
+            : >"$folder/struck"
+            DT_MPI_LIST=$folder/struck DT_MPI_SITE=$site DT_MPI_DO=fail LD_PRELOAD=$shim run 2 "$folder/log" "${options[@]}" --out "$folder/run"
+            # Waits take one way or another: places differ a little from run to run, at the end of the list.
+            name=$(sed -n "s/^$site //p" "$folder/struck")
+            [ -z "$name" ] && [ "$code" -eq 0 ] || check "$rank" "$name"
+        done
     done
 done
 [ "$tried" -gt 100 ] || fail "only $tried places call MPI"

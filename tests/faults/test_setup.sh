@@ -8,11 +8,9 @@ shim=$2
 
 # strike RANK CALL NUMBER WHAT COMMAND...: the rank meets its fate at the so-manieth place that has this call.
 strike() {
-    local rank=$1 name=$2 number=$3 what=$4 site
+    local rank=$1 name=$2 number=$3 what=$4
     shift 4
-    site=$(awk -v name="$name" -v number="$number" '$2 == name && ++seen == number { print $1 }' "$folder/places")
-    [ -n "$site" ] || fail "no call $number of $name: $(cat "$folder/places")"
-    DT_MPI_RANK=$rank DT_MPI_SITE=$site DT_MPI_DO=$what LD_PRELOAD=$shim "$@"
+    DT_MPI_RANK=$rank DT_MPI_CALL=$name DT_MPI_SITE=$number DT_MPI_DO=$what LD_PRELOAD=$shim "$@"
 }
 
 # stalled PATTERN: the last run was ended by the watch.
@@ -21,9 +19,6 @@ stalled() {
     expect "$folder/log" "dtrain: error: stalled: $1"
     [ "$(grep -c 'dtrain: error' "$folder/log")" -eq 1 ] || fail "not one message: $(cat "$folder/log")"
 }
-
-DT_MPI_RANK=1 DT_MPI_LIST=$folder/places LD_PRELOAD=$shim run 3 "$folder/log" --epochs 1 --out "$folder/whole"
-[ "$code" -eq 0 ] || fail "undisturbed: $(cat "$folder/log")"
 
 # 1. Stopped behind the start of MPI: the first messages stay without an answer. Whichever rank it is, another one speaks.
 strike 1 MPI_Init_thread 1 behind-stop run 3 "$folder/log" --stall-timeout 2 --out "$folder/run"
@@ -35,10 +30,10 @@ stalled 'rank 1 on .* got no answer to its first message for 2 s .* from rank 0:
 strike 1 MPI_Comm_dup 1 stop run 3 "$folder/log" --stall-timeout 2 --out "$folder/run"
 stalled 'rank 0 on .* got on no more for 2 s .*: another rank was stopped or lost in set-up'
 
-# 3. Stopped while data are shared out, rank 0 among them, and in the commands that do not train.
-strike 2 MPI_Ibarrier 1 stop run 3 "$folder/log" --stall-timeout 2 --out "$folder/run"
-stalled 'no rank on .* rank 2 \(process [0-9]+\) is missing: .* before the first step'
-strike 0 MPI_Ibarrier 1 stop run 2 "$folder/log" --stall-timeout 2 --out "$folder/run"
+# 3. Stopped while strategies are measured or places gathered, rank 0 among them, and in the commands that do not train.
+strike 1 MPI_Isend 2 stop run 3 "$folder/log" --stall-timeout 2 --out "$folder/run"
+stalled 'no rank on .* rank 1 \(process [0-9]+\) is missing: .* before the first step'
+strike 0 MPI_Iallgather 1 stop run 2 "$folder/log" --stall-timeout 2 --out "$folder/run"
 stalled 'no rank on .* rank 0 \(process [0-9]+\) is missing: .* before the first step'
 code=0
 strike 1 MPI_Iallgather 1 stop mpirun --oversubscribe --bind-to none -np 2 "$dtrain" plan --width 0.05 --batch 16 \
@@ -47,8 +42,7 @@ stalled 'no rank on .* rank 1 \(process [0-9]+\) is missing: .* before the first
 [ ! -e "$folder/run" ] || fail "a run that never began has made its folder"
 
 # 4. Killed, under a launcher that lets the others live.
-OMPI_MCA_orte_enable_recovery=1 DT_MPI_RANK=1 DT_MPI_DO=kill LD_PRELOAD=$shim \
-    DT_MPI_SITE=$(awk '$2 == "MPI_Iallgather" { print $1; exit }' "$folder/places") \
+OMPI_MCA_orte_enable_recovery=1 strike 1 MPI_Iallgather 1 kill \
     launch 3 "$folder/log" --stall-timeout 100 --out "$folder/run"
 await_line "$folder/log" 'dtrain: error: a rank on .* was lost; rank 1 \(process [0-9]+\) is lost: its process has ended'
 kill -KILL "$launcher" 2>/dev/null || true

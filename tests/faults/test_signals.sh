@@ -58,7 +58,7 @@ fi
 
 # Set-up that does not get on: each signal ends it soon, to one rank or through mpirun to all.
 stuck() { # signal
-    DT_MPI_RANK=1 DT_MPI_SITE=12 DT_MPI_DO=stop LD_PRELOAD=$2 launch 2 "$folder/log" --stall-timeout 0 --out "$folder/stuck"
+    DT_MPI_RANK=1 DT_MPI_CALL=MPI_Comm_dup DT_MPI_SITE=1 DT_MPI_DO=stop LD_PRELOAD=$2 launch 2 "$folder/log" --stall-timeout 0 --out "$folder/stuck"
     await 30 more_ranks 1
     mapfile -t processes < <(ranks)
     await 30 is_stopped "${processes[1]}"
