@@ -3,6 +3,7 @@
  * Reports images/s, the share of the measured FMA peak in direct-counted floating-point operations, and
  * milliseconds by phase. Under mpirun the global batch is shared by the ranks. */
 #include <argp.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -372,6 +373,7 @@ int main(int count, char **arguments) {
     peaks peak = {measure_peak(&bench, dt_probe_fma_gflops), measure_peak(&bench, dt_probe_bf16_gflops)};
     run_round(&bench, bench.options.warmup);
     double *rounds = allocate(&bench, (size_t)bench.options.rounds * sizeof(double));
+    assert(rounds);
     for (int round = 0; round < bench.options.rounds; round++)
         rounds[round] = run_round(&bench, bench.options.steps);
     qsort(rounds, (size_t)bench.options.rounds, sizeof(double), compare_seconds);

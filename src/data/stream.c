@@ -116,7 +116,7 @@ static dt_status skip_text(dt_stream *stream) {
 }
 
 static dt_status skip_optional_fields(dt_stream *stream, int flags) {
-    unsigned char bytes[2];
+    unsigned char bytes[2] = {0};
     if (flags & GZIP_EXTRA) {
         DT_TRY(next_bytes(stream, bytes, 2));
         for (int left = dt_file_little16(bytes); left > 0; left--)
@@ -203,7 +203,7 @@ static dt_status end_zip(dt_stream *stream) {
 
 /* What follows the deflate data of gzip: CRC, and length modulo 2^32. */
 static dt_status end_gzip_member(dt_stream *stream) {
-    unsigned char trailer[8];
+    unsigned char trailer[8] = {0};
     DT_TRY(next_bytes(stream, trailer, (int)sizeof trailer));
     DT_TRY(check_crc(stream, dt_file_little32(trailer)));
     return check_length(stream, (uint32_t)stream->decoded, dt_file_little32(trailer + 4));

@@ -2,6 +2,7 @@
 /* Datasets with checksums. */
 #include "io/tensors.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -234,6 +235,7 @@ dt_status dt_tensors_read_text(const dt_library_file *file, const char *place, c
         return dt_library_failure(file->path, place);
     dt_status status = read_string(file, place, dataset, text);
     dt_library_close(dataset, H5Dclose, file->path, &status);
+    assert(*text || dt_failed(&status));
     if (!dt_failed(&status))
         status = check_values(file, place, *text, strlen(*text) + 1);
     if (dt_failed(&status)) {

@@ -301,8 +301,10 @@ static void sum_received(const exchange *e) {
         return;
     for (int value = 0; value < e->cut->first_root[e->self->ranks]; value++) {
         stack[height++] = e->self->received + (size_t)value * count;
-        for (int merge = 0; merge < e->cut->merges[value]; merge++, height--)
+        for (int merge = 0; merge < e->cut->merges[value]; merge++, height--) {
+            assert(height > 1);
             dt_add_to(e->self->kernels, count, stack[height - 1], stack[height - 2]);
+        }
     }
     assert(height == 1);
     memcpy(e->target, stack[0], count * sizeof(float));

@@ -2,6 +2,7 @@
 /* Measuring what a plan needs. */
 #include "parallel/measurement.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -211,6 +212,7 @@ static dt_status time_links(dt_comm *comm, dt_plan_times *times) {
     if (!dt_failed(&status))
         status = dt_transfers_create(comm, 2, &transfers);
     DT_TRY_CLEANUP(status, dt_comm_agree(comm, status));
+    assert(nodes);
     dt_comm_allgather(comm, &mine[0], sizeof(int), nodes);
     dt_comm_allgather(comm, &mine[1], sizeof(int), nodes + size);
     times->within = time_link(comm, transfers, slab.base, partner_of(comm, nodes, nodes + size, false));

@@ -69,6 +69,7 @@ static int compile(const int *numbers, const unsigned char *merges, int count, i
         assert(height < DT_LEAF_DEPTH);
         stack[height++] = numbers[i];
         for (int merge = 0; merge < merges[i]; merge++, height--) {
+            assert(height > 1);
             int top = stack[height - 1], below = stack[height - 2];
             dt_addition addition = top == home ? (dt_addition){top, below} : (dt_addition){below, top};
             if (additions)

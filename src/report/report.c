@@ -2,6 +2,7 @@
 /* Which kind of result a path is, and what is to be printed of it. */
 #include "dtrain/report.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <stdbool.h>
@@ -269,6 +270,7 @@ dt_status dt_report_run(const char *const *paths, int count, FILE *stream) {
     dt_result_set *sets = calloc((size_t)count, sizeof *sets);
     dt_status status =
         sets ? read_sets(sets, paths, count, &unread) : dt_fail(DT_MEMORY, "no memory for %d results", count);
+    assert(sets || dt_failed(&status));
     if (!dt_failed(&status))
         status = print_sets(sets, count, stream);
     if (!dt_failed(&status) && unread > 0)

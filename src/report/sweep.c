@@ -2,6 +2,7 @@
 /* Runs grouped by their options. */
 #include "report/sweep.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,7 @@ dt_status dt_sweep_varying(const dt_records *records, const char ***names, int *
     }
     if (!dt_failed(&status) && !(*names = calloc(json_object_size(varying) + 1, sizeof **names)))
         status = no_memory(records->count);
+    assert(*names || dt_failed(&status));
     for (int i = 0; i < records->count && !dt_failed(&status) && json_object_size(varying) > 0; i++)
         *count += list_names(records, i, varying, *names + *count);
     json_decref(varying);

@@ -2,6 +2,7 @@
 /* One reader, one copy a node. */
 #include "train/corpus.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,6 +44,9 @@ static size_t lay_out(const dt_corpus_header *header, void *base, dt_images *tra
 }
 
 static void copy_images(dt_images from, dt_images to, char *base) {
+    if (from.count == 0)
+        return;
+    assert(from.pixels && from.labels);
     memcpy(base + ((const char *)to.pixels - base), from.pixels, dt_images_pixel_bytes(from));
     memcpy(base + ((const char *)to.labels - base), from.labels, (size_t)from.count);
 }

@@ -52,6 +52,7 @@ static void leave_setup(int number) {
     (void)number;
     if (heeded)
         return;
+    /* Three constants; what knows a bound is not for handlers. NOLINTNEXTLINE(*insecureAPI.strcpy) */
     strcat(strcat(strcat(words, begin), dt_signals_name(caught)), end);
     (void)!write(STDERR_FILENO, words, strlen(words));
     _exit(DT_STOPPED);

@@ -5,10 +5,10 @@
 #include <float.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "dtrain/denormals.h"
 #include "dtrain/probe.h"
-#include "dtrain/timer.h"
 #include "kernels/bodies.h"
 #include "kernels/table.h"
 
@@ -166,23 +166,28 @@ static void test_memory_is_refused(void **state) {
     rig_close(r);
 }
 
-/* What this file's loop makes of the same chains on one thread. */
+static double processor_seconds(void) {
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+/* What this file's loop makes of the same chains on one thread, in time that the thread had. */
 static double own_gflops(const dt_bodies *bodies) {
     enum { ROUNDS = 1000000, RUNS = 10 };
     volatile float sink;
     double best = 0;
     for (int run = 0; run < RUNS; run++) {
-        double since = dt_timer_now();
+        double since = processor_seconds();
         sink = bodies->fma_chains(ROUNDS);
-        double rate = 2e-9 * DT_FMA_CHAINS * bodies->width * ROUNDS / (dt_timer_now() - since);
+        double rate = 2e-9 * DT_FMA_CHAINS * bodies->width * ROUNDS / (processor_seconds() - since);
         best = rate > best ? rate : best;
     }
     (void)sink;
     return best;
 }
 
-/* The probe counts no operation twice. Other work on the machine slows its long runs more than the short ones
- * here. */
+/* The probe counts no operation twice. Other work on the machine makes it slow, but never fast. */
 static void test_probes_measure(void **state) {
     double bandwidth;
     (void)state;
@@ -190,8 +195,8 @@ static void test_probes_measure(void **state) {
     rig best = rig_open(DT_ISA_BEST, DT_ENGINE_AUTO, 2, NULL, NULL, 1);
     double baseline = dt_probe_fma_gflops(one.kernels) / own_gflops(one.kernels->bodies);
     double fastest = dt_probe_fma_gflops(best.kernels) / (2 * own_gflops(best.kernels->bodies));
-    assert_true(baseline > 0.02 && baseline < 1.7);
-    assert_true(fastest > 0.02 && fastest < 1.7);
+    assert_true(baseline > 0.002 && baseline < 1.7);
+    assert_true(fastest > 0.002 && fastest < 1.7);
     assert_ok(dt_probe_bandwidth(best.kernels, &bandwidth));
     assert_true(bandwidth > 0.1 && bandwidth < 1500);
     assert_non_null(strstr(dt_probe_blas(), "OpenBLAS"));
