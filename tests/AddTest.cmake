@@ -1,7 +1,18 @@
 # SPDX-License-Identifier: BSD-3-Clause
 # How a test is declared. Sanitizer findings inside Open MPI and its helpers are suppressed by name in tests/suppressions.
 # ThreadSanitizer sees no lock that a library takes which was built without it: what such a library does by itself is left out.
+# Tests start ranks by DT_MPIRUN, which also is what they find as mpirun: one place knows what launchers are told.
+set(DT_MPIRUN ${CMAKE_CURRENT_SOURCE_DIR}/launcher/mpirun)
+execute_process(COMMAND ${MPIEXEC_EXECUTABLE} --version OUTPUT_VARIABLE DT_MPIEXEC_VERSION ERROR_QUIET)
+set(DT_MPIEXEC_KIND openmpi)
+if(DT_MPIEXEC_VERSION MATCHES "HYDRA")
+  set(DT_MPIEXEC_KIND hydra)
+endif()
+set(DT_TEST_PATH "PATH=path_list_prepend:${CMAKE_CURRENT_SOURCE_DIR}/launcher")
+
 set(DT_TEST_ENVIRONMENT
+  "DT_MPIEXEC=${MPIEXEC_EXECUTABLE}"
+  "DT_MPIEXEC_KIND=${DT_MPIEXEC_KIND}"
   "LSAN_OPTIONS=suppressions=${CMAKE_CURRENT_SOURCE_DIR}/suppressions/lsan.txt:print_suppressions=0"
   "UBSAN_OPTIONS=print_stacktrace=1"
   "ASAN_OPTIONS=detect_leaks=1"
@@ -9,6 +20,7 @@ set(DT_TEST_ENVIRONMENT
   "OMPI_ALLOW_RUN_AS_ROOT=1"
   "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"
   "OMPI_MCA_rmaps_base_oversubscribe=1"
+  "PRTE_MCA_rmaps_default_mapping_policy=:oversubscribe" # the same for Open MPI 5
   "OMPI_MCA_mpi_yield_when_idle=1"
   "DT_TEST_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
 
@@ -29,13 +41,13 @@ function(dt_add_test label name)
   if(NOT TEST_RANKS)
     add_test(NAME ${label}.${name} COMMAND ${target} ${TEST_ARGUMENTS})
     set_tests_properties(${label}.${name} PROPERTIES
-      LABELS ${label} TIMEOUT ${TEST_TIMEOUT} ENVIRONMENT "${DT_TEST_ENVIRONMENT}")
+      LABELS ${label} TIMEOUT ${TEST_TIMEOUT} ENVIRONMENT "${DT_TEST_ENVIRONMENT}" ENVIRONMENT_MODIFICATION ${DT_TEST_PATH})
   endif()
   foreach(ranks ${TEST_RANKS})
     add_test(NAME ${label}.${name}.np${ranks} COMMAND
-      ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} --bind-to none $<TARGET_FILE:${target}> ${TEST_ARGUMENTS})
+      ${DT_MPIRUN} -np ${ranks} --bind-to none $<TARGET_FILE:${target}> ${TEST_ARGUMENTS})
     set_tests_properties(${label}.${name}.np${ranks} PROPERTIES
-      LABELS ${label} TIMEOUT ${TEST_TIMEOUT} PROCESSORS ${ranks} ENVIRONMENT "${DT_TEST_ENVIRONMENT}")
+      LABELS ${label} TIMEOUT ${TEST_TIMEOUT} PROCESSORS ${ranks} ENVIRONMENT "${DT_TEST_ENVIRONMENT}" ENVIRONMENT_MODIFICATION ${DT_TEST_PATH})
   endforeach()
 endfunction()
 
@@ -51,5 +63,5 @@ function(dt_add_script_test label name script)
     set(TEST_PROCESSORS 1)
   endif()
   set_tests_properties(${label}.${name} PROPERTIES
-    LABELS ${label} TIMEOUT ${TEST_TIMEOUT} PROCESSORS ${TEST_PROCESSORS} SKIP_RETURN_CODE 77 ENVIRONMENT "${DT_TEST_ENVIRONMENT}")
+    LABELS ${label} TIMEOUT ${TEST_TIMEOUT} PROCESSORS ${TEST_PROCESSORS} SKIP_RETURN_CODE 77 ENVIRONMENT "${DT_TEST_ENVIRONMENT}" ENVIRONMENT_MODIFICATION ${DT_TEST_PATH})
 endfunction()
