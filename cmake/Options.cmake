@@ -23,11 +23,21 @@ endif()
 
 # dt_add_folder(NAME SOURCES ... USES ...): the static library of one folder of src/.
 # USES lists what the folder may look down on; nothing else is found by its includes.
+#
+# Threads may have stacks of 256 KB (DT_THREAD_STACK_LEAST). A function takes a sixth of that at most; Winograd's tiles, which
+# no other large function stands above, take two thirds. Sanitizers and builds without optimisation need more.
 function(dt_add_folder name)
   cmake_parse_arguments(FOLDER "" "" "SOURCES;USES;PRIVATE" ${ARGN})
   add_library(dt_${name} STATIC ${FOLDER_SOURCES})
   target_include_directories(dt_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(dt_${name} PUBLIC ${FOLDER_USES} PRIVATE dt_options ${FOLDER_PRIVATE})
+  if(CMAKE_C_COMPILER_ID STREQUAL "GNU" AND CMAKE_BUILD_TYPE STREQUAL "Release" AND NOT DT_SANITIZE)
+    set(largest_frame 43690)
+    if(name STREQUAL "kernels")
+      set(largest_frame 174762)
+    endif()
+    target_compile_options(dt_${name} PRIVATE -Wframe-larger-than=${largest_frame})
+  endif()
 endfunction()
 
 # dt_name_leaks(TARGET): for programs that use MPI. With AddressSanitizer it links what lets tests/suppressions/lsan.txt

@@ -277,7 +277,7 @@ static const struct argp program = {
 };
 
 dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
-    argp_view view;
+    static argp_view view; /* too large for small stacks; the main thread alone comes here */
     view_fill(&view);
     struct argp argp = program;
     argp.options = view.options;
@@ -299,7 +299,7 @@ dt_status dt_options_parse(int argc, char **argv, dt_command_line *line) {
 }
 
 void dt_options_print_help(FILE *stream) {
-    argp_view view;
+    static argp_view view; /* too large for small stacks; the main thread alone comes here */
     char name[] = "dtrain";
     view_fill(&view);
     struct argp argp = program;

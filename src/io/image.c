@@ -208,7 +208,10 @@ static dt_status plan_file(dt_image *image, const dt_seal *seal, plan *made) {
         place = image->payload[i].first + image->payload[i].values.bytes;
     }
     plan_tables(image, made, &memory, place, seal->length);
-    dt_seal_write(seal, read_tables, image, memory);
+    if (!dt_seal_write(seal, read_tables, image, memory)) {
+        free(made->memory);
+        return dt_fail(DT_MEMORY, "no memory to write %s", image->file.path);
+    }
     made->pieces[made->count++] = (dt_piece){memory, dt_seal_bytes(seal)};
     return dt_ok();
 }

@@ -32,11 +32,11 @@ typedef struct dt_seal {
     uint64_t length;                    /* of the file in front of the seal */
 } dt_seal;
 
-/* Writes the seal's bytes to `bytes`, which has room for dt_seal_bytes of them. */
-void dt_seal_write(const dt_seal *seal, dt_seal_read read, void *context, void *bytes);
+/* Writes the seal's bytes to `bytes`, which has room for dt_seal_bytes of them. False: no memory. */
+bool dt_seal_write(const dt_seal *seal, dt_seal_read read, void *context, void *bytes);
 size_t dt_seal_bytes(const dt_seal *seal);
 
-/* Checks an open file; DT_OK too when it has no seal. Errors: DT_FILE with the path. */
+/* Checks an open file; DT_OK too when it has no seal. Errors: DT_FILE with the path; DT_MEMORY. */
 dt_status dt_seal_check(const char *path, int handle, bool *sealed);
 
 #endif
