@@ -280,10 +280,10 @@ static dt_status start_mpi(const dt_launch *launch) {
     return dt_ok();
 }
 
-/* The first message between each rank and rank 0, a number each way. */
+/* The first message between each rank and rank 0, one each way. */
 typedef struct greetings {
-    int peers; /* ranks 0 .. peers - 1 */
-    int *words;
+    int peers;                     /* ranks 0 .. peers - 1 */
+    dt_guard_greeting *words;      /* [peers + 1], the last is this rank's */
     MPI_Request *receives, *sends; /* [peers] */
 } greetings;
 
@@ -293,10 +293,10 @@ static void post_greetings(const dt_comm *comm, const greetings *all) {
         all->receives[peer] = all->sends[peer] = MPI_REQUEST_NULL;
         if (peer == comm->rank)
             continue;
-        CHECK(comm,
-              MPI_Irecv(&all->words[peer], 1, MPI_INT, peer, GREETING, MPI_COMM_WORLD, &all->receives[peer]));
-        CHECK(comm, MPI_Isend(&all->words[all->peers], 1, MPI_INT, peer, GREETING, MPI_COMM_WORLD,
-                              &all->sends[peer]));
+        CHECK(comm, MPI_Irecv(&all->words[peer], (int)sizeof *all->words, MPI_BYTE, peer, GREETING,
+                              MPI_COMM_WORLD, &all->receives[peer]));
+        CHECK(comm, MPI_Isend(&all->words[all->peers], (int)sizeof *all->words, MPI_BYTE, peer, GREETING,
+                              MPI_COMM_WORLD, &all->sends[peer]));
     }
 }
 
@@ -310,7 +310,7 @@ static int hear_greetings(const dt_comm *comm, const greetings *all) {
         CHECK(comm, MPI_Test(&all->receives[peer], &done, MPI_STATUS_IGNORE));
         silent += !done;
         if (done)
-            dt_guard_hear(comm->guard, peer);
+            dt_guard_hear(comm->guard, peer, &all->words[peer]);
     }
     return silent;
 }
@@ -327,6 +327,9 @@ static dt_status greet(const dt_comm *comm) {
         return dt_fail(DT_MEMORY, "no memory for the first messages of %d ranks", all.peers);
     }
     all.sends = all.receives + peers;
+    dt_guard_greeting *own = &all.words[peers];
+    own->process = (int)getpid();
+    snprintf(own->host, sizeof own->host, "%.*s", DT_GUARD_HOST - 1, comm->host);
     post_greetings(comm, &all);
     while (hear_greetings(comm, &all) > 0)
         (void)nanosleep(&(struct timespec){.tv_nsec = 200000}, NULL);

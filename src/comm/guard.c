@@ -17,6 +17,11 @@
 #include "dtrain/thread.h"
 #include "dtrain/timer.h"
 
+typedef struct peer {
+    atomic_bool heard;
+    dt_guard_greeting greeting; /* once heard */
+} peer;
+
 struct dt_guard {
     int timeout, rank, size;
     const char *host;
@@ -25,8 +30,8 @@ struct dt_guard {
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t ending;
-    bool ends;           /* under the mutex */
-    atomic_bool heard[]; /* [size] */
+    bool ends;    /* under the mutex */
+    peer peers[]; /* [size] */
 };
 
 /* "1, 2, 5 and 9 more"; rank 0 hears all, the others rank 0 alone. Returns how many are silent. */
@@ -36,7 +41,7 @@ static int list_silent(dt_guard *guard, char *text, size_t room) {
     size_t used = 0;
     text[0] = '\0';
     for (int rank = 0; rank < size; rank++) {
-        if (rank == guard->rank || atomic_load(&guard->heard[rank]))
+        if (rank == guard->rank || atomic_load(&guard->peers[rank].heard))
             continue;
         if (silent++ < LISTED)
             used += (size_t)snprintf(text + used, room - used, "%s%d", used ? ", " : "", rank);
@@ -46,11 +51,40 @@ static int list_silent(dt_guard *guard, char *text, size_t room) {
     return silent;
 }
 
+/* Whether a process of this host is stopped, or has ended unseen. */
+static bool is_stopped(int process) {
+    char path[64], line[512] = "";
+    snprintf(path, sizeof path, "/proc/%d/stat", process);
+    FILE *stream = fopen(path, "re");
+    if (!stream)
+        return false;
+    size_t length = fread(line, 1, sizeof line - 1, stream);
+    fclose(stream);
+    line[length] = '\0';
+    const char *state = strrchr(line, ')');
+    return state && state[1] == ' ' && strchr("TtZX", state[2]) && state[2];
+}
+
+/* "rank 1 (process 4711) is stopped", as far as this host knows; else nothing. */
+static void find_stopped(dt_guard *guard, char *text, size_t room) {
+    int size = guard->rank == 0 ? guard->size : 1;
+    snprintf(text, room, "another rank was stopped or lost in set-up");
+    for (int rank = 0; rank < size; rank++) {
+        const peer *other = &guard->peers[rank];
+        if (rank == guard->rank || strncmp(other->greeting.host, guard->host, DT_GUARD_HOST - 1) != 0 ||
+            !is_stopped(other->greeting.process))
+            continue;
+        snprintf(text, room, "rank %d (process %d) on %s is stopped", rank, other->greeting.process,
+                 other->greeting.host);
+        return;
+    }
+}
+
 /* One write, so that lines of several ranks do not mix. */
 static void report(dt_guard *guard) {
-    char silent[160], text[1024];
+    char silent[160], stopped[160], text[1024];
     int count = list_silent(guard, silent, sizeof silent);
-    if (count > 0)
+    if (count > 0) {
         snprintf(text, sizeof text,
                  "dtrain: error: stalled: rank %d on %s got no answer to its first message for %d s "
                  "(--stall-timeout) from rank%s %s: stopped, lost, or not to be reached. Where hosts have "
@@ -58,12 +92,13 @@ static void report(dt_guard *guard) {
                  "bridges of equal address, name the one to use: mpirun --mca btl_tcp_if_include "
                  "10.0.0.0/24 (Open MPI)\n",
                  guard->rank, guard->host, guard->timeout, count == 1 ? "" : "s", silent);
-    else
-        snprintf(
-            text, sizeof text,
-            "dtrain: error: stalled: rank %d on %s got on no more for %d s (--stall-timeout) while it %s: "
-            "another rank was stopped or lost in set-up\n",
-            guard->rank, guard->host, guard->timeout, atomic_load(&guard->activity));
+    } else {
+        find_stopped(guard, stopped, sizeof stopped);
+        snprintf(text, sizeof text,
+                 "dtrain: error: stalled: rank %d on %s got on no more for %d s (--stall-timeout) while it "
+                 "%s: %s\n",
+                 guard->rank, guard->host, guard->timeout, atomic_load(&guard->activity), stopped);
+    }
     fputs(text, stderr);
     fflush(stderr);
 }
@@ -128,7 +163,7 @@ dt_status dt_guard_create(int timeout, int rank, int size, const char *host, dt_
     *guard = NULL;
     if (timeout == 0 || size == 1)
         return dt_ok();
-    dt_guard *created = calloc(1, sizeof *created + (size_t)size * sizeof created->heard[0]);
+    dt_guard *created = calloc(1, sizeof *created + (size_t)size * sizeof created->peers[0]);
     if (!created)
         return dt_fail(DT_MEMORY, "no memory for a watch over the ranks' first messages");
     created->timeout = timeout;
@@ -165,10 +200,12 @@ void dt_guard_destroy(dt_guard *guard) {
     free(guard);
 }
 
-void dt_guard_hear(dt_guard *guard, int rank) {
+void dt_guard_hear(dt_guard *guard, int rank, const dt_guard_greeting *greeting) {
     if (!guard)
         return;
-    atomic_store(&guard->heard[rank], true);
+    guard->peers[rank].greeting = *greeting;
+    guard->peers[rank].greeting.host[DT_GUARD_HOST - 1] = '\0';
+    atomic_store(&guard->peers[rank].heard, true);
     atomic_fetch_add(&guard->notes, 1);
 }
 

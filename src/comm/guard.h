@@ -16,8 +16,16 @@ dt_status dt_guard_create(int timeout, int rank, int size, const char *host, dt_
 /* NULL is fine for all of these. Main thread. */
 void dt_guard_destroy(dt_guard *guard);
 
+enum { DT_GUARD_HOST = 64 };
+
+/* A first message: who speaks. */
+typedef struct dt_guard_greeting {
+    int process;
+    char host[DT_GUARD_HOST];
+} dt_guard_greeting;
+
 /* The rank's first message has come. */
-void dt_guard_hear(dt_guard *guard, int rank);
+void dt_guard_hear(dt_guard *guard, int rank, const dt_guard_greeting *greeting);
 
 /* This rank got on, and does this now (borrowed). */
 void dt_guard_note(dt_guard *guard, const char *activity);

@@ -28,7 +28,7 @@ stalled 'rank 1 on .* got no answer to its first message for 2 s .* from rank 0:
 
 # 2. Stopped while the groups of ranks are made.
 strike 1 MPI_Comm_dup 1 stop run 3 "$folder/log" --stall-timeout 2 --out "$folder/run"
-stalled 'rank 0 on .* got on no more for 2 s .*: another rank was stopped or lost in set-up'
+stalled 'rank 0 on .* got on no more for 2 s .*: rank 1 \(process [0-9]+\) on .* is stopped'
 
 # 3. Stopped while strategies are measured or places gathered, rank 0 among them, and in the commands that do not train.
 strike 1 MPI_Isend 2 stop run 3 "$folder/log" --stall-timeout 2 --out "$folder/run"
