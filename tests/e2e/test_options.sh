@@ -78,7 +78,7 @@ unset DTRAIN_ISA
 for ranks in 0 2; do
   run "$ranks" --version
   [ "$code" -eq 0 ] || complain "--version: exit code $code"
-  [ "$(grep -cE '^dtrain [0-9]+\.[0-9]+\.[0-9]+ \(.+\)$' "$folder/output")" -eq 1 ] || complain "--version"
+  [ "$(grep -cE '^dtrain [0-9]+\.[0-9]+\.[0-9]+( \(.+\))?$' "$folder/output")" -eq 1 ] || complain "--version"
   [ "$(wc -l <"$folder/output")" -eq 1 ] || complain "--version prints more"
   run "$ranks" --help
   [ "$code" -eq 0 ] || complain "--help: exit code $code"
