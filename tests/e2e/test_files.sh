@@ -133,7 +133,6 @@ expect 4 "$folder/run/metrics.jsonl: is a symbolic link" "${run[@]}"
 rm "$folder/run/metrics.jsonl"
 mkfifo "$folder/run/metrics.jsonl"
 expect 4 "$folder/run/metrics.jsonl: is not a regular file" timeout 60 "${run[@]}"
-
 cmp "$folder/before" "$folder/model.h5" || fail "a record was written through a link"
 mkfifo "$folder/pipe.weights.h5"
 expect 4 "pipe.weights.h5: is not a regular file" timeout 60 "$dtrain" eval "$folder/pipe.weights.h5" --data synthetic:60

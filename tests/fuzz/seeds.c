@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "hdf5_seeds.h"
 #include "unit/samples.h"
 
 static const char *top;
@@ -152,6 +153,18 @@ static void add_options(void) {
     add_text("methods", "auto", "auto");
 }
 
+static void add_hdf5(void) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/making.h5", top);
+    static const char *const names[SEED_FORMS] = {"sealed", "open", "repacked"};
+    for (seed_form form = SEED_SEALED; form < SEED_FORMS; form++) {
+        add("weights", names[form], seed_weights(path, form));
+        add("checkpoint", names[form], seed_checkpoint(path, form));
+    }
+    add("weights", "oldest", seed_foreign(path, false));
+    add("weights", "newest", seed_foreign(path, true));
+}
+
 int main(int argc, char **argv) {
     if (argc != 2)
         return 2;
@@ -162,5 +175,6 @@ int main(int argc, char **argv) {
     add_stream();
     add_report();
     add_options();
+    add_hdf5();
     return 0;
 }

@@ -2,6 +2,7 @@
 /* Files in memory, and folders of links to them: nothing is written to a disk. */
 #include "target.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
@@ -45,12 +46,15 @@ static void open_memory_file(int number) {
     snprintf(files[number].path, sizeof files[number].path, "/proc/self/fd/%d", files[number].handle);
 }
 
+static void fill(int handle, piece content) {
+    demand(ftruncate(handle, 0) == 0, "ftruncate");
+    if (content.bytes > 0)
+        demand(pwrite(handle, content.data, content.bytes, 0) == (ssize_t)content.bytes, "pwrite");
+}
+
 const char *memory_file(int number, piece content) {
     open_memory_file(number);
-    demand(ftruncate(files[number].handle, 0) == 0, "ftruncate");
-    if (content.bytes > 0)
-        demand(pwrite(files[number].handle, content.data, content.bytes, 0) == (ssize_t)content.bytes,
-               "pwrite");
+    fill(files[number].handle, content);
     return files[number].path;
 }
 
@@ -73,6 +77,18 @@ const char *scratch_folder(void) {
     demand(mkdtemp(scratch) != NULL, "mkdtemp");
     demand(atexit(remove_scratch) == 0, "atexit");
     return scratch;
+}
+
+const char *scratch_file(piece content) {
+    static char path[96];
+    static int handle;
+    if (!path[0]) {
+        snprintf(path, sizeof path, "%s/file.h5", scratch_folder());
+        handle = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        demand(handle >= 0, path);
+    }
+    fill(handle, content);
+    return path;
 }
 
 void link_memory_file(const char *folder, const char *name, int number) {

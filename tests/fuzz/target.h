@@ -28,6 +28,10 @@ const char *memory_file(int number, piece content);
 /* The path of a folder that is made at the first call and removed when the process ends in the usual way. */
 const char *scratch_folder(void);
 
+/* The path of a file in it, after it has received these bytes: for a library that asks for the real path of
+ * what it opens, which a memory file has not. */
+const char *scratch_file(piece content);
+
 /* Makes FOLDER/NAME, and the folders that the name goes through, a link to a memory file. */
 void link_memory_file(const char *folder, const char *name, int number);
 
