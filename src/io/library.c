@@ -11,9 +11,11 @@
 #include <unistd.h>
 
 #include "dtrain/weights.h"
+#include "io/header.h"
 #include "io/rehearsal.h"
 #include "io/screening.h"
 #include "io/seal.h"
+#include "io/tensors.h"
 
 /* What makes the library load the code of others. Some of it is obeyed at the first call of all, and no
  * thread may change the environment while another one reads it: hence before main. */
@@ -117,10 +119,44 @@ static dt_status open_and_screen(const char *path, dt_library_file *file, bool v
     return status;
 }
 
+static void ask_for_checksum(const dt_library_file *file, const char *place) {
+    dt_group checksums;
+    bool known;
+    dt_status status = dt_checksums_open(file, &checksums);
+    if (dt_failed(&status))
+        return;
+    (void)dt_checksum_compare(&checksums, place, place, 0, &known);
+    dt_library_close(checksums.handle, H5Gclose, file->path, &status);
+}
+
+static dt_status visit_dataset(void *context, const char *place) {
+    ask_for_checksum(context, place);
+    return dt_ok();
+}
+
+/* Attributes that a reader could ask for. Whether they please it is its own matter. */
+static void rehearse_header(dt_library_file *file) {
+    dt_group group;
+    dt_network_config config;
+    dt_checkpoint_position position;
+    char program[128];
+    dt_status status = dt_header_open(file, &group);
+    if (dt_failed(&status))
+        return;
+    (void)dt_attribute_read_text(&group, "program", program, sizeof program);
+    (void)dt_header_read_network(&group, &config);
+    if (dt_header_has_position(&group))
+        (void)dt_header_read_position(&group, &position);
+    dt_library_close(group.handle, H5Gclose, file->path, &status);
+    (void)dt_library_visit_datasets(file, visit_dataset, file);
+}
+
 /* All that a reader of this folder could ask of the file. */
 static dt_status rehearse(const char *path) {
     dt_library_file file = {.path = path, .handle = H5I_INVALID_HID};
     dt_status status = open_and_screen(path, &file, true);
+    if (!dt_failed(&status))
+        rehearse_header(&file);
     dt_library_close(file.handle, H5Fclose, path, &status);
     return status;
 }

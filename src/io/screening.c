@@ -10,13 +10,13 @@
 /* Groups of a cycle of hard links have no end. Files of Keras have some hundreds of objects. */
 enum { MOST_LEVELS = 24, MOST_OBJECTS = 100000, PLACE_ROOM = 1024 };
 
+/* A longer text is none of a run. */
+enum { MOST_TEXT_BYTES = 1 << 20 };
+
 /* Deflate's densest code: a match of 258 bytes from two bits. */
 enum { DEFLATE_MOST_RATIO = 258 * 8 / 2 };
 
 #define HSIZE_MOST ((hsize_t)-1)
-
-/* An attribute that is read to see whether it can be. */
-enum { MOST_ATTRIBUTE_BYTES = 1 << 20 };
 
 /* A walk under way. */
 typedef struct walk {
@@ -141,8 +141,8 @@ static dt_status forget(void *context, void *values, size_t count) {
 static dt_status read_values(const walk *held, hid_t dataset, hid_t stored) {
     H5T_class_t class = H5Tget_class(stored);
     bool number = class == H5T_FLOAT || class == H5T_INTEGER;
-    if (!number && (class != H5T_STRING || H5Tis_variable_str(stored) != 0 ||
-                    H5Tget_size(stored) > MOST_ATTRIBUTE_BYTES))
+    if (!number &&
+        (class != H5T_STRING || H5Tis_variable_str(stored) != 0 || H5Tget_size(stored) > MOST_TEXT_BYTES))
         return dt_ok();
     hid_t type = H5Tget_native_type(stored, H5T_DIR_ASCEND);
     if (type < 0)
@@ -165,43 +165,6 @@ static dt_status screen_dataset(const walk *held, hid_t dataset) {
     dt_library_close(space, H5Sclose, held->file->path, &status);
     dt_library_close(type, H5Tclose, held->file->path, &status);
     return status;
-}
-
-static dt_status read_attribute_value(const walk *held, hid_t attribute, hid_t type, hid_t space) {
-    hssize_t count = H5Sget_simple_extent_npoints(space);
-    size_t size = H5Tget_size(type);
-    H5T_class_t class = H5Tget_class(type);
-    bool plain = class == H5T_FLOAT || class == H5T_INTEGER || class == H5T_STRING;
-    if (count <= 0 || size == 0 || !plain || H5Tis_variable_str(type) != 0 ||
-        (hsize_t)count > MOST_ATTRIBUTE_BYTES / size)
-        return dt_ok();
-    void *value = calloc((size_t)count, size);
-    dt_status status =
-        value ? dt_ok() : dt_fail(DT_MEMORY, "%s: no memory for an attribute", held->file->path);
-    if (value && H5Aread(attribute, type, value) < 0)
-        status = failure(held);
-    free(value);
-    return status;
-}
-
-static dt_status read_attribute(const walk *held, hid_t object, hsize_t index) {
-    hid_t attribute =
-        H5Aopen_by_idx(object, ".", H5_INDEX_NAME, H5_ITER_NATIVE, index, H5P_DEFAULT, H5P_DEFAULT);
-    if (attribute < 0)
-        return failure(held);
-    hid_t type = H5Aget_type(attribute), space = H5Aget_space(attribute);
-    dt_status status =
-        type < 0 || space < 0 ? failure(held) : read_attribute_value(held, attribute, type, space);
-    dt_library_close(space, H5Sclose, held->file->path, &status);
-    dt_library_close(type, H5Tclose, held->file->path, &status);
-    dt_library_close(attribute, H5Aclose, held->file->path, &status);
-    return status;
-}
-
-static dt_status read_attributes(const walk *held, hid_t object) {
-    for (int i = 0, count = H5Aget_num_attrs(object); i < count; i++)
-        DT_TRY(read_attribute(held, object, (hsize_t)i));
-    return dt_ok();
 }
 
 /* HDF5 1.12 gave visitors of links another type. */
@@ -231,8 +194,6 @@ static dt_status screen_object(walk *held, hid_t object) {
     if (++held->objects > MOST_OBJECTS)
         return dt_fail(DT_FILE, "%s: has more than %d objects: it is no file of weights", held->file->path,
                        MOST_OBJECTS);
-    if (held->values)
-        DT_TRY(read_attributes(held, object));
     switch (H5Iget_type(object)) {
     case H5I_GROUP:
         return screen_group(held, object);

@@ -9,8 +9,7 @@
 /* Goes through all groups and datasets of a file. Errors, DT_FILE with the place of the first one: a link
  * that is not a plain name (soft, external, user-defined), external storage, a virtual dataset, a committed
  * datatype, references, a filter other than deflate, shuffle and fletcher32, a dataset that claims more than
- * the file holds, groups nested too deeply. With `values` all values and attributes are read once, and thrown
- * away. */
+ * the file holds, groups nested too deeply. With `values` all values are read once, and thrown away. */
 dt_status dt_screening_check(const dt_library_file *file, bool values);
 
 #endif
