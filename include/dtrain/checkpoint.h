@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "dtrain/parameters.h"
+#include "dtrain/path.h"
 #include "dtrain/status.h"
 
 enum { DT_MOST_REWINDS = 3 }; /* of a run */
@@ -66,12 +67,12 @@ dt_status dt_checkpoint_peek(const char *path, dt_checkpoint *checkpoint);
 /* The folder of a run: checkpoints are named step-NNNNNNNN.weights.h5 (8 digits, more when needed);
  * last.weights.h5 is a symbolic link to the newest, best.weights.h5 the best by validation loss (a hard link
  * or a copy, so that it outlives the pruning). */
-enum { DT_CHECKPOINT_PATH = 1200 };
+enum { DT_CHECKPOINT_PATH = DT_PATH_ROOM };
 #define DT_CHECKPOINT_LAST "last.weights.h5"
 #define DT_CHECKPOINT_BEST "best.weights.h5"
 
-/* "FOLDER/step-NNNNNNNN.weights.h5". */
-void dt_checkpoint_name(const char *folder, int64_t step, char path[DT_CHECKPOINT_PATH]);
+/* "FOLDER/step-NNNNNNNN.weights.h5". Errors: DT_FILE, too long. */
+dt_status dt_checkpoint_name(const char *folder, int64_t step, char path[DT_CHECKPOINT_PATH]);
 
 /* The step in such a file's name (without its folder); -1 for any other name. */
 int64_t dt_checkpoint_step(const char *name);

@@ -10,6 +10,7 @@
 
 #include "dtrain/linked.h"
 #include "dtrain/memory.h"
+#include "dtrain/path.h"
 #include "dtrain/status.h"
 
 enum { DT_IMAGE_SIDE = 28, DT_IMAGE_PIXELS = 784, DT_CLASSES = 10 };
@@ -31,13 +32,13 @@ typedef struct dt_images {
 typedef struct dt_dataset {
     dt_images train; /* as in the files: 60,000 for MNIST */
     dt_images test;
-    char name[64];     /* "MNIST (standard)", "Fashion-MNIST (standard)", "IDX files", "npz file", "synthetic
-                          digits"; with the counts of MNIST and other content ", not the standard MNIST" behind it
-                        */
-    char source[1024]; /* folder or file, or "synthetic:N" */
-    uint64_t fingerprint; /* hash of counts, pixels and labels of both halves */
-    bool standard;        /* the fingerprint is that of a published set: MNIST or Fashion-MNIST */
-    char warnings[1024];  /* one a line, empty if none: trailing bytes and the like */
+    char name[64]; /* "MNIST (standard)", "Fashion-MNIST (standard)", "IDX files", "npz file", "synthetic
+                      digits"; with the counts of MNIST and other content ", not the standard MNIST" behind it
+                    */
+    char source[DT_PATH_ROOM]; /* folder or file, or "synthetic:N" */
+    uint64_t fingerprint;      /* hash of counts, pixels and labels of both halves */
+    bool standard;             /* the fingerprint is that of a published set: MNIST or Fashion-MNIST */
+    char warnings[1024];       /* one a line, empty if none: trailing bytes and the like */
     dt_slab memory;
 } dt_dataset;
 

@@ -32,7 +32,8 @@ typedef struct dt_status {
 /* Success. */
 dt_status dt_ok(void);
 
-/* Failure with a message, printf-style, cut at DT_STATUS_TEXT - 1 bytes. The message names the thing (file,
+/* Failure with a message, printf-style, at most DT_STATUS_TEXT - 1 bytes: of a longer one the paths lose
+ * their middles (text.h). The message names the thing (file,
  * option, tensor), the value found and what is allowed or what to do; no newline at its end. */
 dt_status dt_fail(dt_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

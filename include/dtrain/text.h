@@ -24,6 +24,12 @@ void dt_text_break(char *text, int columns);
 /* Ends printable text behind so many columns. */
 void dt_text_cut(char *text, int columns);
 
+/* Copies `text` into `out`. Where it does not fit, its longest words, which are paths, lose their middles,
+ * and
+ * "[...]" stands there; where that is not enough, so does the whole text. So the end of a message, which
+ * tells the remedy, stays. `text` may be changed; room is at least 64. */
+void dt_text_fit(char *out, size_t room, char *text);
+
 /* Columns that printable text takes: its code points. */
 int dt_text_columns(const char *text);
 

@@ -7,6 +7,7 @@
 
 #include "dtrain/linked.h"
 #include "dtrain/parameters.h"
+#include "dtrain/path.h"
 #include "dtrain/status.h"
 
 /* Writes to a temporary name beside `path`, flushes it to the disk and renames it: an older file of that name
@@ -15,10 +16,10 @@
 dt_status dt_weights_save(const char *path, const dt_network *network, const dt_parameters *parameters,
                           const float *weights, const float *states);
 
-enum { DT_WEIGHTS_PATH = 1200 };
+enum { DT_WEIGHTS_PATH = DT_PATH_ROOM };
 
-/* The file that a user means: itself, or last.weights.h5 in a folder. */
-void dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]);
+/* The file that a user means: itself, or last.weights.h5 in a folder. Errors: DT_FILE, too long. */
+dt_status dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]);
 
 /* What a file of weights tells beside them. */
 typedef enum dt_weights_kind {

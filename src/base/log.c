@@ -86,13 +86,24 @@ static void clear_progress(void) {
     state.progress_shown = false;
 }
 
+static void write_line(char *line, size_t room, const char *format, va_list arguments) {
+    va_list again;
+    va_copy(again, arguments);
+    char *whole;
+    if (vsnprintf(line, room, format, arguments) >= (int)room && vasprintf(&whole, format, again) >= 0) {
+        dt_text_fit(line, room, whole);
+        free(whole);
+    }
+    va_end(again);
+}
+
 /* One write a line, so that lines of several processes on one terminal do not mix. Names in it may come from
  * anywhere. On a terminal long lines end at words. */
 static void print_line(FILE *stream, const char *prefix, const char *format, va_list arguments) {
     char line[4096], shown[2 * sizeof line];
     clear_progress();
     size_t used = (size_t)snprintf(line, sizeof line, "%s", prefix);
-    vsnprintf(line + used, sizeof line - used, format, arguments);
+    write_line(line + used, sizeof line - used, format, arguments);
     (void)dt_text_printable(shown, sizeof shown, line);
     int columns = stream_columns(fileno(stream));
     if (columns > 0)

@@ -101,6 +101,49 @@ static bool begins_character(char byte) {
     return ((unsigned char)byte & 0xC0) != 0x80;
 }
 
+static const char gap_mark[] = "[...]";
+
+/* Takes at least `bytes` bytes out of the middle of text[first, first + length), and marks the gap. */
+static void cut_middle(char *text, size_t first, size_t length, size_t bytes) {
+    size_t mark = strlen(gap_mark), taken = bytes + mark;
+    if (taken > length)
+        taken = length;
+    size_t from = first + (length - taken) / 2, to = from + taken;
+    while (from > first && !begins_character(text[from]))
+        from--;
+    while (!begins_character(text[to]))
+        to++;
+    memmove(text + from + mark, text + to, strlen(text + to) + 1);
+    memcpy(text + from, gap_mark, mark);
+}
+
+static size_t find_longest_word(const char *text, size_t *first) {
+    size_t longest = 0;
+    for (const char *at = text; *at;) {
+        size_t length = strcspn(at, " ");
+        if (length > longest) {
+            longest = length;
+            *first = (size_t)(at - text);
+        }
+        at += length + strspn(at + length, " ");
+    }
+    return longest;
+}
+
+void dt_text_fit(char *out, size_t room, char *text) {
+    enum { SHORT_WORD = 160 };
+    size_t length;
+    while ((length = strlen(text)) >= room) {
+        size_t first = 0, excess = length + 1 - room, word = find_longest_word(text, &first);
+        size_t most = word > SHORT_WORD ? word - SHORT_WORD : 0;
+        if (most == 0)
+            cut_middle(text, 0, length, excess);
+        else
+            cut_middle(text, first, word, excess < most ? excess : most);
+    }
+    memcpy(out, text, length + 1);
+}
+
 int dt_text_columns(const char *text) {
     int columns = 0;
     for (; *text; text++)

@@ -266,7 +266,7 @@ static dt_status verdict(const char *path, const dt_inspection *found) {
 dt_status dt_command_inspect(const dt_options *options) {
     dt_inspection found;
     char path[DT_WEIGHTS_PATH];
-    dt_weights_resolve(options->weights, path);
+    DT_TRY(dt_weights_resolve(options->weights, path));
     DT_TRY(dt_inspect_file(path, &found));
     dt_status status = dt_ok();
     if (options->json)

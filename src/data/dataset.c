@@ -73,15 +73,12 @@ static dt_status read_npz(const char *path, dt_dataset *dataset) {
 }
 
 static dt_status join(const char *folder, const char *name, char *path) {
-    int length = snprintf(path, DT_PATH_BYTES, "%s/%s", folder, name);
-    if (length < 0 || length >= DT_PATH_BYTES)
-        return dt_fail(DT_DATA, "a path is longer than %d bytes: %s/%s", DT_PATH_BYTES - 1, folder, name);
-    return dt_ok();
+    return dt_path_write(DT_DATA, path, "%s/%s", folder, name);
 }
 
 /* Whether there is something to read at a place: a file, or a folder with at least one file of a data set. */
 static bool holds_data(const char *place) {
-    char npz[DT_PATH_BYTES];
+    char npz[DT_PATH_ROOM];
     dt_path_kind kind = dt_file_kind(place);
     if (kind != DT_PATH_FOLDER)
         return kind == DT_PATH_FILE;
@@ -96,7 +93,9 @@ static dt_status add_hints(dt_status status, const char *folder) {
 }
 
 static dt_status read_folder(const char *folder, dt_dataset *dataset) {
-    char npz[DT_PATH_BYTES];
+    char npz[DT_PATH_ROOM];
+    /* With the longest of the names: one that does not fit would be taken for missing. */
+    DT_TRY(join(folder, "train-images.idx3-ubyte.gz", npz));
     DT_TRY(join(folder, "mnist.npz", npz));
     int found = dt_idx_count(folder);
     bool has_npz = dt_file_kind(npz) == DT_PATH_FILE;
@@ -190,7 +189,7 @@ static dt_status read_place(const char *where, uint64_t seed, dt_dataset *datase
 }
 
 static dt_status search(uint64_t seed, dt_dataset *dataset) {
-    char keras[DT_PATH_BYTES] = "";
+    char keras[DT_PATH_ROOM] = "";
     const char *named = getenv("DTRAIN_DATA"), *home = getenv("HOME");
     if (named && *named == '\0')
         named = NULL;

@@ -28,9 +28,7 @@ static dt_status check_regular(const dt_file *file, const struct stat *found) {
 
 dt_status dt_file_open(const char *path, dt_file *file) {
     file->handle = -1;
-    int length = snprintf(file->path, sizeof file->path, "%s", path);
-    if (length < 0 || length >= (int)sizeof file->path)
-        return dt_fail(DT_DATA, "a path is longer than %zu bytes: %s", sizeof file->path - 1, path);
+    DT_TRY(dt_path_write(DT_DATA, file->path, "%s", path));
     /* O_NONBLOCK: a pipe without a writer would be waited for. */
     file->handle = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (file->handle < 0)

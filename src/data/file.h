@@ -6,12 +6,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dtrain/path.h"
 #include "dtrain/status.h"
 
-enum { DT_PATH_BYTES = 1024 };
-
 typedef struct dt_file {
-    char path[DT_PATH_BYTES];
+    char path[DT_PATH_ROOM];
     int handle; /* -1: not open */
     uint64_t bytes;
 } dt_file;

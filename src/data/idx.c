@@ -29,7 +29,7 @@ static const struct kind {
 
 typedef struct idx_file {
     dt_file file;
-    char other[DT_PATH_BYTES]; /* a second file of its kind, which is not read; or empty */
+    char other[DT_PATH_ROOM]; /* a second file of its kind, which is not read; or empty */
     dt_stream *stream;
     int count; /* items, as the header says and the size allows */
 } idx_file;
@@ -50,19 +50,19 @@ static const struct {
 
 enum { FORMS = sizeof forms / sizeof *forms };
 
-static dt_path_kind look_for(const char *folder, struct kind kind, int form, char path[DT_PATH_BYTES]) {
-    int length = snprintf(path, DT_PATH_BYTES, "%s/%s%cidx%d-ubyte%s", folder, kind.stem,
+static dt_path_kind look_for(const char *folder, struct kind kind, int form, char path[DT_PATH_ROOM]) {
+    int length = snprintf(path, DT_PATH_ROOM, "%s/%s%cidx%d-ubyte%s", folder, kind.stem,
                           forms[form].separator, dimensions(kind), forms[form].suffix);
-    return length < 0 || length >= DT_PATH_BYTES ? DT_PATH_NONE : dt_file_kind(path);
+    return length < 0 || length >= DT_PATH_ROOM ? DT_PATH_NONE : dt_file_kind(path);
 }
 
 /* Writes the path of the file of this kind; false if there is none. Where only a folder has the name, that
  * is the path: opening it says so. `other`: a second file of this kind, or empty. */
-static bool find(const char *folder, struct kind kind, char path[DT_PATH_BYTES], char other[DT_PATH_BYTES]) {
+static bool find(const char *folder, struct kind kind, char path[DT_PATH_ROOM], char other[DT_PATH_ROOM]) {
     dt_path_kind found = DT_PATH_NONE;
     other[0] = '\0';
     for (int form = 0; form < FORMS && !other[0]; form++) {
-        char candidate[DT_PATH_BYTES];
+        char candidate[DT_PATH_ROOM];
         dt_path_kind there = look_for(folder, kind, form, candidate);
         if (there == DT_PATH_FILE && found == DT_PATH_FILE)
             memcpy(other, candidate, sizeof candidate);
@@ -75,7 +75,7 @@ static bool find(const char *folder, struct kind kind, char path[DT_PATH_BYTES],
 }
 
 int dt_idx_count(const char *folder) {
-    char path[DT_PATH_BYTES], other[DT_PATH_BYTES];
+    char path[DT_PATH_ROOM], other[DT_PATH_ROOM];
     int count = 0;
     for (int i = 0; i < FILES; i++)
         count += find(folder, kinds[i], path, other);
@@ -126,7 +126,7 @@ static dt_encoding encoding_of(const dt_file *file) {
 }
 
 static dt_status begin(const char *folder, struct kind kind, idx_file *idx) {
-    char path[DT_PATH_BYTES];
+    char path[DT_PATH_ROOM];
     if (!find(folder, kind, path, idx->other))
         return dt_fail(
             DT_DATA,

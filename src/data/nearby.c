@@ -61,7 +61,7 @@ static void look_around(hints *all, const char *folder, int depth) {
     DIR *open = opendir(folder);
     struct dirent *entry;
     while (open && (entry = readdir(open)) && all->entries++ < MOST_ENTRIES) {
-        char path[DT_PATH_BYTES];
+        char path[DT_PATH_ROOM];
         int length = snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
         if (entry->d_name[0] == '.' || length >= (int)sizeof path)
             continue;

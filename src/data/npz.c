@@ -17,7 +17,7 @@ static const char *const label_names[DT_HALVES] = {"y_train", "y_test"};
 
 /* An array on its way in. */
 typedef struct array {
-    char subject[DT_PATH_BYTES + 32]; /* "FILE: array x_train" */
+    char subject[DT_PATH_ROOM + 32]; /* "FILE: array x_train" */
     dt_stream *stream;
     dt_npy_header header;
     int count; /* the first dimension, as the header says and the size allows */

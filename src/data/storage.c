@@ -4,7 +4,10 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "dtrain/text.h"
 
 static void deal(dt_arena *arena, dt_pixel_kind kind, const int counts[DT_HALVES],
                  dt_half halves[DT_HALVES]) {
@@ -28,6 +31,9 @@ dt_status dt_storage_reserve(dt_dataset *dataset, dt_pixel_kind kind, const int 
     return dt_ok();
 }
 
+/* A line that would not say anything any more is left out. */
+enum { SHORTEST_WARNING = 128 };
+
 void dt_storage_warn(dt_dataset *dataset, const char *format, ...) {
     size_t used = strlen(dataset->warnings), room = sizeof dataset->warnings;
     if (used > 0 && used + 2 < room) {
@@ -36,7 +42,11 @@ void dt_storage_warn(dt_dataset *dataset, const char *format, ...) {
     }
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(dataset->warnings + used, room - used, format, arguments);
+    char *whole;
+    if (room - used >= SHORTEST_WARNING && vasprintf(&whole, format, arguments) >= 0) {
+        dt_text_fit(dataset->warnings + used, room - used, whole);
+        free(whole);
+    }
     va_end(arguments);
 }
 

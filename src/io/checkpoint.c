@@ -160,9 +160,8 @@ static int64_t step_within(const char *path) {
 
 int64_t dt_checkpoint_step_of(const char *folder, const char *name) {
     char path[DT_CHECKPOINT_PATH];
-    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path)
-        return dt_checkpoint_step(name);
-    int64_t step = step_within(path);
+    dt_status status = dt_path_write(DT_FILE, path, "%s/%s", folder, name);
+    int64_t step = dt_failed(&status) ? -1 : step_within(path);
     return step >= 0 ? step : dt_checkpoint_step(name);
 }
 

@@ -20,8 +20,8 @@
 
 static const char name_ending[] = ".weights.h5";
 
-void dt_checkpoint_name(const char *folder, int64_t step, char path[DT_CHECKPOINT_PATH]) {
-    snprintf(path, DT_CHECKPOINT_PATH, "%s/step-%08" PRId64 "%s", folder, step, name_ending);
+dt_status dt_checkpoint_name(const char *folder, int64_t step, char path[DT_CHECKPOINT_PATH]) {
+    return dt_path_write(DT_FILE, path, "%s/step-%08" PRId64 "%s", folder, step, name_ending);
 }
 
 int64_t dt_checkpoint_step(const char *name) {
@@ -134,16 +134,16 @@ static dt_status read_folder(const char *folder,
     return status;
 }
 
-static void path_in(const char *folder, const char *name, char path[DT_CHECKPOINT_PATH]) {
-    snprintf(path, DT_CHECKPOINT_PATH, "%s/%s", folder, name);
+static dt_status path_in(const char *folder, const char *name, char path[DT_CHECKPOINT_PATH]) {
+    return dt_path_write(DT_FILE, path, "%s/%s", folder, name);
 }
 
 /* The step that `last` points to; -1 when it is no link to a checkpoint. */
 static int64_t step_of_last(const char *folder) {
     char path[DT_CHECKPOINT_PATH], target[DT_CHECKPOINT_PATH];
-    path_in(folder, DT_CHECKPOINT_LAST, path);
-    ssize_t length = readlink(path, target, sizeof target - 1);
-    if (length < 0)
+    dt_status status = path_in(folder, DT_CHECKPOINT_LAST, path);
+    ssize_t length = dt_failed(&status) ? -1 : readlink(path, target, sizeof target);
+    if (length < 0 || length == (ssize_t)sizeof target)
         return -1;
     target[length] = '\0';
     return dt_checkpoint_step_of(folder, target);
@@ -215,7 +215,7 @@ static int make_hard_link(const char *from, const char *to) {
 static dt_status point(const char *folder, const char *name, const char *path,
                        int (*make)(const char *from, const char *to)) {
     char place[DT_CHECKPOINT_PATH];
-    path_in(folder, name, place);
+    DT_TRY(path_in(folder, name, place));
     char *temporary = dt_replacement_name(place);
     if (!temporary)
         return dt_fail(DT_MEMORY, "no memory to make %s", place);
@@ -254,7 +254,7 @@ static dt_status remove_oldest(const char *folder, const listing *list, const ch
             kept++;
             continue;
         }
-        path_in(folder, name, path);
+        DT_TRY(path_in(folder, name, path));
         if (unlink(path) != 0 && errno != ENOENT && !dt_failed(&status))
             status = dt_fail(DT_FILE, "%s: cannot be removed: %s", path, strerror(errno));
     }
@@ -280,7 +280,7 @@ static dt_status prune(const char *folder, const char *path, int keep) {
 dt_status dt_checkpoint_publish(const char *folder, const char *path, bool best, int keep) {
     char last[DT_CHECKPOINT_PATH];
     assert(keep >= 1);
-    path_in(folder, DT_CHECKPOINT_LAST, last);
+    DT_TRY(path_in(folder, DT_CHECKPOINT_LAST, last));
     if (best)
         DT_TRY(point(folder, DT_CHECKPOINT_BEST, path, make_hard_link));
     DT_TRY(point(folder, DT_CHECKPOINT_LAST, path, make_soft_link));
@@ -314,7 +314,7 @@ static dt_status try_path(const search *held) {
 
 static dt_status try_listing(const search *held, const char *folder, const listing *list) {
     for (int i = 0; i < list->count && !*held->found; i++) {
-        path_in(folder, list->items[i].name, held->path);
+        DT_TRY(path_in(folder, list->items[i].name, held->path));
         DT_TRY(try_path(held));
     }
     return dt_ok();
@@ -349,7 +349,7 @@ dt_status dt_checkpoint_load_newest(const char *source, const dt_parameters *par
         return dt_ok();
     if (exists && S_ISDIR(what.st_mode))
         return try_folder(&held, source);
-    snprintf(path, DT_CHECKPOINT_PATH, "%s", source);
+    DT_TRY(dt_path_write(DT_FILE, path, "%s", source));
     DT_TRY(dt_checkpoint_load(source, parameters, checkpoint));
     *found = true;
     return dt_ok();

@@ -35,10 +35,10 @@ dt_status dt_weights_save(const char *path, const dt_network *network, const dt_
     return status;
 }
 
-void dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]) {
+dt_status dt_weights_resolve(const char *name, char path[DT_WEIGHTS_PATH]) {
     struct stat found;
     bool folder = stat(name, &found) == 0 && S_ISDIR(found.st_mode);
-    snprintf(path, DT_WEIGHTS_PATH, folder ? "%s/" DT_CHECKPOINT_LAST : "%s", name);
+    return dt_path_write(DT_FILE, path, folder ? "%s/" DT_CHECKPOINT_LAST : "%s", name);
 }
 
 dt_status dt_weights_network(const char *path, dt_network_config *config) {

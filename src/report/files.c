@@ -21,12 +21,7 @@ enum {
 dt_status dt_files_join(char path[DT_FILES_PATH], const char *folder, const char *name, const char *last) {
     const char *end = folder + strlen(folder);
     const char *slash = end > folder && end[-1] == '/' ? "" : "/";
-    int length =
-        snprintf(path, DT_FILES_PATH, "%s%s%s%s%s", folder, slash, name, last ? "/" : "", last ? last : "");
-    if (length < DT_FILES_PATH)
-        return dt_ok();
-    return dt_fail(DT_FILE, "%.100s..: the name of a file in this folder has %d bytes, %d are allowed",
-                   folder, length, DT_FILES_PATH - 1);
+    return dt_path_write(DT_FILE, path, "%s%s%s%s%s", folder, slash, name, last ? "/" : "", last ? last : "");
 }
 
 static dt_status cannot_read(const char *path) {

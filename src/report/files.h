@@ -9,9 +9,10 @@
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "dtrain/path.h"
 #include "dtrain/status.h"
 
-enum { DT_FILES_PATH = 4096 };
+enum { DT_FILES_PATH = DT_PATH_ROOM };
 
 /* FOLDER/NAME, or FOLDER/NAME/LAST where `last` is not NULL. Errors, DT_FILE: longer than DT_FILES_PATH. */
 dt_status dt_files_join(char path[DT_FILES_PATH], const char *folder, const char *name, const char *last);

@@ -195,7 +195,7 @@ dt_status dt_checkpointing_stop(dt_run *run) {
                        (long long)at->step, status.text);
     dt_pace pace = dt_run_pace(run);
     dt_metrics_end(run->metrics, hash, at->step, dt_timer_now() - run->started, "stopped", &pace);
-    dt_checkpoint_name(run->session.options->out, at->step, path);
+    DT_TRY(dt_checkpoint_name(run->session.options->out, at->step, path));
     return dt_fail(
         DT_STOPPED,
         "stopped as asked (%s) in epoch %d after step %lld: state saved in %s, start again with --resume",

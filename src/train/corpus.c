@@ -12,7 +12,7 @@ typedef struct dt_corpus_header {
     int train_count, test_count;
     dt_pixel_kind train_kind, test_kind;
     char name[64];
-    char source[1024];
+    char source[DT_PATH_ROOM];
     char warnings[1024];
     uint64_t fingerprint;
     bool standard;

@@ -12,7 +12,7 @@ typedef struct dt_corpus {
     dt_images validation; /* may be empty */
     dt_images test;
     char name[64];
-    char source[1024];
+    char source[DT_PATH_ROOM];
     char warnings[1024];
     uint64_t fingerprint;
     bool standard;

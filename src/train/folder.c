@@ -16,10 +16,10 @@ typedef struct moving {
 
 /* A link to the newest is put right by the next save. */
 static bool is_link(const char *folder, const char *name) {
-    char path[DT_CHECKPOINT_PATH + 256];
+    char path[DT_PATH_ROOM];
     struct stat found;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    return lstat(path, &found) == 0 && S_ISLNK(found.st_mode);
+    dt_status status = dt_path_write(DT_FILE, path, "%s/%s", folder, name);
+    return !dt_failed(&status) && lstat(path, &found) == 0 && S_ISLNK(found.st_mode);
 }
 
 static bool is_concerned(const moving *what, const char *name) {
@@ -33,8 +33,7 @@ static bool is_concerned(const moving *what, const char *name) {
 
 static dt_status make_aside(const char *folder, char aside[DT_CHECKPOINT_PATH]) {
     for (int number = 1;; number++) {
-        if (snprintf(aside, DT_CHECKPOINT_PATH, "%s/earlier-%d", folder, number) >= DT_CHECKPOINT_PATH)
-            return dt_fail(DT_FILE, "%s: the name of this folder is too long", folder);
+        DT_TRY(dt_path_write(DT_FILE, aside, "%s/earlier-%d", folder, number));
         if (mkdir(aside, 0777) == 0)
             return dt_ok();
         if (errno != EEXIST)
@@ -44,9 +43,9 @@ static dt_status make_aside(const char *folder, char aside[DT_CHECKPOINT_PATH]) 
 }
 
 static dt_status move(const char *folder, const char *aside, const char *name) {
-    char from[DT_CHECKPOINT_PATH + 256], to[DT_CHECKPOINT_PATH + 256];
-    snprintf(from, sizeof from, "%s/%s", folder, name);
-    snprintf(to, sizeof to, "%s/%s", aside, name);
+    char from[DT_PATH_ROOM], to[DT_PATH_ROOM];
+    DT_TRY(dt_path_write(DT_FILE, from, "%s/%s", folder, name));
+    DT_TRY(dt_path_write(DT_FILE, to, "%s/%s", aside, name));
     if (rename(from, to) != 0)
         return dt_fail(DT_FILE, "%s: cannot be moved to %s: %s", from, aside, strerror(errno));
     return dt_ok();

@@ -206,10 +206,7 @@ static double patience_with(const owner *found, bool waits) {
 dt_status dt_folder_lock_take(dt_folder_lock *lock, const char *folder, bool waits) {
     if (lock->held)
         return dt_ok();
-    int length = snprintf(lock->path, sizeof lock->path, "%s/" DT_FOLDER_LOCK_NAME, folder);
-    if (length >= (int)sizeof lock->path)
-        return dt_fail(DT_FILE, "the name of the folder for results has %d characters, more than %d", length,
-                       DT_FOLDER_LOCK_PATH - 8);
+    DT_TRY(dt_path_write(DT_FILE, lock->path, "%s/" DT_FOLDER_LOCK_NAME, folder));
     double start = dt_timer_now();
     bool said = false;
     for (;;) {

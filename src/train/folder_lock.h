@@ -8,17 +8,16 @@
 
 #include <stdbool.h>
 
+#include "dtrain/path.h"
 #include "dtrain/status.h"
 
 #define DT_FOLDER_LOCK_NAME "lock"
-
-enum { DT_FOLDER_LOCK_PATH = 4096 };
 
 /* Zero: not held. */
 typedef struct dt_folder_lock {
     bool held;
     int file; /* open while held */
-    char path[DT_FOLDER_LOCK_PATH];
+    char path[DT_PATH_ROOM];
 } dt_folder_lock;
 
 /* Takes the lock, unless it is held already. A folder that does not exist or cannot be written is left alone,

@@ -14,6 +14,7 @@
 
 #include "dtrain/denormals.h"
 #include "dtrain/log.h"
+#include "dtrain/path.h"
 #include "dtrain/probe.h"
 #include "dtrain/version.h"
 #include "train/journal.h"
@@ -22,8 +23,8 @@
 struct dt_metrics {
     bool writes;         /* this rank does */
     dt_journal *journal; /* NULL: not open */
-    char folder[1024];
-    char path[1100];
+    char folder[DT_PATH_ROOM];
+    char path[DT_PATH_ROOM];
     int lost;        /* lines that could not be written */
     dt_status cause; /* of the first of them */
 };
@@ -32,10 +33,15 @@ struct dt_history {
     json_t *epochs;
 };
 
+/* With room for what a run makes in it: a checkpoint under its temporary name, which has that of the host. */
+enum { LONGEST_FOLDER = DT_PATH_ROOM - 256 };
+
 dt_status dt_metrics_make_folder(const char *folder) {
-    char path[1024];
-    if (snprintf(path, sizeof path, "%s", folder) >= (int)sizeof path)
-        return dt_fail(DT_FILE, "the name of the folder for results is too long: %s", folder);
+    char path[DT_PATH_ROOM];
+    if (strlen(folder) > LONGEST_FOLDER)
+        return dt_fail(DT_FILE, "--out: the name has %zu bytes, more than %d: give a shorter one: %s",
+                       strlen(folder), LONGEST_FOLDER, folder);
+    DT_TRY(dt_path_write(DT_FILE, path, "%s", folder));
     for (char *slash = path + 1;; slash++) {
         if (*slash != '/' && *slash != '\0')
             continue;
@@ -47,6 +53,11 @@ dt_status dt_metrics_make_folder(const char *folder) {
         if (kept == '\0')
             return dt_ok();
     }
+}
+
+static dt_status name_files(dt_metrics *metrics, const char *folder) {
+    DT_TRY(dt_path_write(DT_FILE, metrics->folder, "%s", folder));
+    return dt_path_write(DT_FILE, metrics->path, "%s/metrics.jsonl", folder);
 }
 
 static dt_status open_file(dt_metrics *metrics) {
@@ -62,9 +73,9 @@ dt_status dt_metrics_open(const char *folder, bool writes, dt_metrics **out) {
     if (!writes)
         return dt_ok();
     metrics->writes = true;
-    snprintf(metrics->folder, sizeof metrics->folder, "%s", folder);
-    snprintf(metrics->path, sizeof metrics->path, "%s/metrics.jsonl", folder);
-    dt_status status = open_file(metrics);
+    dt_status status = name_files(metrics, folder);
+    if (!dt_failed(&status))
+        status = open_file(metrics);
     if (dt_failed(&status)) {
         dt_metrics_close(metrics);
         *out = NULL;

@@ -83,7 +83,7 @@ static void free_texts(dt_checkpoint *checkpoint) {
 static dt_status check_before_loading(dt_run *run, const char *source) {
     char path[DT_CHECKPOINT_PATH];
     dt_checkpoint peeked = {0};
-    snprintf(path, sizeof path, is_folder(source) ? "%s/" DT_CHECKPOINT_LAST : "%s", source);
+    DT_TRY(dt_weights_resolve(source, path));
     dt_status status = dt_checkpoint_peek(path, &peeked);
     status = dt_failed(&status) ? dt_ok() : check_settings(run, path, &peeked, false);
     free_texts(&peeked);
@@ -200,8 +200,8 @@ static void share_position(dt_run *run, dt_resume *resume) {
 /* Whether the state is under the name in --out that a checkpoint of it would have. */
 static bool is_in_place(const dt_run *run, const dt_resume *resume) {
     char path[DT_CHECKPOINT_PATH];
-    dt_checkpoint_name(run->session.options->out, run->position.step, path);
-    return resume->found && strcmp(path, resume->path) == 0;
+    dt_status status = dt_checkpoint_name(run->session.options->out, run->position.step, path);
+    return !dt_failed(&status) && resume->found && strcmp(path, resume->path) == 0;
 }
 
 dt_status dt_resume_read(dt_run *run, dt_resume *resume) {

@@ -69,7 +69,7 @@ static void evaluate(dt_session *session, const char *name, dt_images images) {
 dt_status dt_evaluate_run(const dt_options *options, dt_comm *comm) {
     char path[DT_WEIGHTS_PATH];
     dt_network_config network = options->network;
-    dt_weights_resolve(options->weights, path);
+    DT_TRY(dt_weights_resolve(options->weights, path));
     DT_TRY(read_network(comm, path, &network));
     dt_options alone = *options;
     alone.batch = 1; /* nothing is trained: the data need not hold a batch */

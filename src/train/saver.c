@@ -62,7 +62,7 @@ static dt_status check_finite(const dt_parameters *table, const dt_checkpoint *j
 static dt_status write_job(dt_saver *saver) {
     const dt_saver_config *config = &saver->config;
     dt_saver_report *report = &saver->report;
-    dt_checkpoint_name(config->folder, saver->job.position.step, report->path);
+    DT_TRY(dt_checkpoint_name(config->folder, saver->job.position.step, report->path));
     DT_TRY(check_finite(config->parameters, &saver->job));
     DT_TRY(
         dt_checkpoint_save(report->path, config->network, config->parameters, &saver->job, &report->result));

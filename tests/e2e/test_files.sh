@@ -136,4 +136,18 @@ expect 4 "$folder/run/metrics.jsonl: is not a regular file" timeout 60 "${run[@]
 cmp "$folder/before" "$folder/model.h5" || fail "a record was written through a link"
 mkfifo "$folder/pipe.weights.h5"
 expect 4 "pipe.weights.h5: is not a regular file" timeout 60 "$dtrain" eval "$folder/pipe.weights.h5" --data synthetic:60
+
+# 6. Long paths: one that Linux takes is used as it is, a longer one is refused with the limit, and none is cut.
+name=$(printf 'd%.0s' {1..220})
+long=$folder/$name/$name/$name/$name/$name
+run=("$dtrain" --data synthetic:60 --validation 0 --batch 16 --width 0.02 --max-steps 1 --quiet)
+"${run[@]}" --out "$long" || fail "--out of ${#long} bytes"
+[ -e "$long/metrics.jsonl" ] && [ -e "$long/last.weights.h5" ] || fail "--out of ${#long} bytes: not there"
+expect 0 "kind          checkpoint, " "$dtrain" inspect "$long"
+for _ in {1..13}; do long=$long/$name; done
+expect 4 "--out: the name has ${#long} bytes, more than 3840" "${run[@]}" --out "$long"
+[ ! -e "$folder/$name/$name/$name/$name/$name/$name" ] || fail "a part of a long --out was made"
+for _ in {1..3}; do long=$long/$name; done
+expect 3 "more than 4095" "$dtrain" train --data "$long" --out "$folder/unused"
+expect 4 "File name too long" "$dtrain" inspect "$long"
 echo "all files were told, made and refused as they should be"

@@ -8,6 +8,7 @@
 
 #include "dtrain/hash.h"
 #include "dtrain/memory.h"
+#include "dtrain/path.h"
 #include "dtrain/random.h"
 #include "dtrain/text.h"
 
@@ -134,12 +135,53 @@ static void test_lines_break_at_words(void **state) {
     assert_string_equal(text, "");
 }
 
+/* A path that does not fit is refused with the limit, and no part of it is left to be used. */
+static void test_path_is_whole_or_refused(void **state) {
+    (void)state;
+    static char path[DT_PATH_ROOM], folder[DT_PATH_ROOM + 8];
+    memset(folder, 'd', sizeof folder - 1);
+    folder[DT_PATH_ROOM - 5] = '\0';
+    dt_status status = dt_path_write(DT_DATA, path, "%s/%s", folder, "abc");
+    assert_int_equal(status.code, DT_OK);
+    assert_int_equal(strlen(path), DT_PATH_ROOM - 1);
+    assert_string_equal(path + DT_PATH_ROOM - 5, "/abc");
+    status = dt_path_write(DT_DATA, path, "%s/%s", folder, "abcd");
+    assert_int_equal(status.code, DT_DATA);
+    assert_string_equal(path, "");
+    assert_non_null(strstr(status.text, "a path has 4096 bytes, more than 4095: give a shorter name: ddd"));
+    assert_non_null(strstr(status.text, "ddd[...]ddd"));
+    assert_string_equal(status.text + strlen(status.text) - 6, "d/abcd");
+}
+
+/* What a message says behind a long name, or two of them, is not pushed out by it. */
+static void test_long_names_leave_the_remedy(void **state) {
+    (void)state;
+    static char name[4000], spaces[4000];
+    for (size_t i = 0; i + 1 < sizeof name; i++) {
+        memcpy(name + i, i % 2 ? "\xbc" : "\xc3", 1);
+        spaces[i] = i % 2 ? 'x' : ' ';
+    }
+    dt_status status = dt_fail(DT_FILE, "%s: is another file than %s: give the first one", name, name);
+    assert_true(strlen(status.text) < DT_STATUS_TEXT);
+    assert_non_null(strstr(status.text, "\xbc[...]\xc3"));
+    assert_non_null(strstr(status.text, ": is another file than "));
+    assert_non_null(strstr(status.text, ": give the first one"));
+    status = dt_fail(DT_FILE, "begin%send", spaces);
+    assert_int_equal(strlen(status.text), DT_STATUS_TEXT - 1);
+    assert_memory_equal(status.text, "begin", 5);
+    assert_string_equal(status.text + DT_STATUS_TEXT - 4, "end");
+    status = dt_fail(DT_FILE, "%.1535s", spaces);
+    assert_int_equal(strlen(status.text), DT_STATUS_TEXT - 1);
+    assert_null(strstr(status.text, "[...]"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_status_carries_values),  cmocka_unit_test(test_slab_is_zeroed_and_refused),
-        cmocka_unit_test(test_arena_counts_and_deals), cmocka_unit_test(test_random_is_philox),
-        cmocka_unit_test(test_hash_depends_on_all),    cmocka_unit_test(test_text_is_made_printable),
-        cmocka_unit_test(test_lines_break_at_words),
+        cmocka_unit_test(test_status_carries_values),       cmocka_unit_test(test_slab_is_zeroed_and_refused),
+        cmocka_unit_test(test_arena_counts_and_deals),      cmocka_unit_test(test_random_is_philox),
+        cmocka_unit_test(test_hash_depends_on_all),         cmocka_unit_test(test_text_is_made_printable),
+        cmocka_unit_test(test_lines_break_at_words),        cmocka_unit_test(test_path_is_whole_or_refused),
+        cmocka_unit_test(test_long_names_leave_the_remedy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
