@@ -9,10 +9,9 @@
 
 enum { WORDS = 40 };
 
-static void take_value(void *context, const char *name, const char *value, bool quoted) {
+static void take_value(void *context, const dt_setting *setting) {
     size_t *letters = context;
-    (void)quoted;
-    *letters += strlen(name) + (value ? strlen(value) : 0);
+    *letters += strlen(setting->name) + (setting->value ? strlen(setting->value) : 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
