@@ -36,7 +36,7 @@ static dt_status refuse(const walk *held, const char *what) {
 }
 
 static dt_status failure(const walk *held) {
-    return dt_library_failure(held->file->path, held->place);
+    return dt_library_failure(held->file->path, held->place_bytes > 0 ? held->place : "its first group");
 }
 
 static dt_status check_filters(const walk *held, hid_t creation, bool *packed) {
