@@ -812,6 +812,7 @@ static dt_status share_window(dt_comm_window *window) {
     if (!leads && file >= 0)
         close(file);
     DT_TRY(dt_comm_agree(comm, status));
+    assert(window->data);
     if (leads)
         memset(window->data, 0, sizeof leader.token);
     dt_comm_node_barrier(comm);
