@@ -13,6 +13,7 @@
 
 #include "dtrain/linked.h"
 #include "dtrain/status.h"
+#include "dtrain/topology.h"
 
 typedef struct dt_comm dt_comm;
 
@@ -42,6 +43,9 @@ void dt_comm_destroy(dt_comm *comm);
 /* The rank that the launcher gave this process, from its environment, before dt_comm_create; 0 if none.
  * Local. */
 int dt_comm_launcher_rank(void);
+
+/* How this process was started, as its environment said it before MPI's own start. Local. */
+dt_launch_facts dt_comm_launch_facts(const dt_comm *comm);
 
 /* Local facts. Node numbers run from 0 in the order of the nodes' lowest ranks. */
 int dt_comm_rank(const dt_comm *comm);

@@ -4,6 +4,7 @@
 #ifndef DTRAIN_TOPOLOGY_H
 #define DTRAIN_TOPOLOGY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -38,6 +39,21 @@ typedef struct dt_thread_wish {
     int omp_num_threads; /* OMP_NUM_THREADS */
 } dt_thread_wish;
 
+/* The launcher whose options place the ranks. */
+typedef enum dt_launcher {
+    DT_LAUNCHER_NONE, /* by hand, or by a launcher whose options are not known here */
+    DT_LAUNCHER_OPEN_MPI,
+    DT_LAUNCHER_HYDRA, /* mpiexec of MPICH and its relatives */
+    DT_LAUNCHER_SRUN
+} dt_launcher;
+
+/* How the ranks of a node were started. A plain value. */
+typedef struct dt_launch_facts {
+    dt_launcher launcher;
+    bool unbound;   /* the launcher was told not to bind */
+    int cores_each; /* cores of its own that it was told to give each rank; 0: not told */
+} dt_launch_facts;
+
 /* The threads of node rank `me` when the cores of `count` ranks of one node are divided fairly: a core that n
  * ranks may use gives each of them 1/n; the sum is rounded down, and is at least 1. Whole cores that the
  * rounding leaves over go to the ranks with a fraction, lower ranks first. The threads of ranks that share
@@ -54,10 +70,12 @@ typedef struct dt_placement {
 
 /* A CPU quota lets its ranks have no more threads together than its cores, rounded up for each of them.
  * --threads is obeyed; OMP_NUM_THREADS up to the fair share; the fair share is the default. All ranks of a
- * node have the same wish. Warnings: --threads above the cores of this rank, or
- * above its CPU quota; OMP_NUM_THREADS ignored; this
- * rank pinned to one core while the node has idle ones; and, in the same words on all ranks of the node,
- * ranks that crowd on too few cores or whose cores overlap in part. */
-dt_placement dt_topology_place(const dt_cores *ranks_of_node, int count, int me, dt_thread_wish wish);
+ * node have the same wish. Warnings: --threads above the cores of this rank, or above its CPU quota;
+ * OMP_NUM_THREADS ignored; this rank pinned to one core while the node has idle ones; and, in the same words
+ * on all ranks of the node, ranks that crowd on too few cores or whose cores overlap in part. The remedies
+ * are options of the ranks' own launcher, without those that it was given already. All ranks of a node have
+ * the same launch facts. */
+dt_placement dt_topology_place(const dt_cores *ranks_of_node, int count, int me, dt_thread_wish wish,
+                               dt_launch_facts launch);
 
 #endif

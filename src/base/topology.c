@@ -193,6 +193,7 @@ void dt_topology_cores_text(const dt_cores *cores, char *text, size_t size) {
 typedef struct node_ranks {
     const dt_cores *ranks;
     int count;
+    dt_launch_facts launch;
     int users[DT_CORES];
 } node_ranks;
 
@@ -355,11 +356,54 @@ static void begin_line(dt_placement *placement) {
         say(placement, "\n");
 }
 
-/* How to give every rank `cores` cores, where the node has that many. */
+/* What each launcher calls "bind no rank", and "bind each to N cores of its own" before and after the N. */
+static const struct {
+    const char *unbound, *before_cores, *after_cores;
+} launcher_options[] = {
+    [DT_LAUNCHER_OPEN_MPI] = {"mpirun --bind-to none", "mpirun --map-by slot:PE=", " --bind-to core"},
+    [DT_LAUNCHER_HYDRA] = {"mpiexec -bind-to none", "mpiexec -bind-to core:", ""},
+    [DT_LAUNCHER_SRUN] = {"srun --cpu-bind=none", "srun --cpus-per-task=", " --cpu-bind=cores"},
+};
+
+/* Whether the launcher was told to give every rank so many cores. Since Slurm 22.05 srun does not take
+ * sbatch's number over, but leaves it in the environment. A number that the binding contradicts, with two
+ * hardware threads a core, is sbatch's. */
+static bool has_been_told(const node_ranks *node, int cores) {
+    const dt_launch_facts *launch = &node->launch;
+    bool contradicted = launch->launcher == DT_LAUNCHER_SRUN && 2 * node->ranks[0].count < launch->cores_each;
+    return cores <= launch->cores_each && !contradicted;
+}
+
+/* Whether the launcher can be told to give every rank `cores` cores. Ranks that mpirun does not bind are
+ * confined from outside, which mpirun cannot change; srun can, because it makes the step's own set. */
+static bool can_have_cores(const node_ranks *node, const node_survey *survey, int cores) {
+    const dt_launch_facts *launch = &node->launch;
+    bool confined = launch->unbound && launch->launcher != DT_LAUNCHER_SRUN;
+    return launch->launcher != DT_LAUNCHER_NONE && !confined && !has_been_told(node, cores) && cores > 1 &&
+           cores <= survey->machine / node->count;
+}
+
 static void say_more_cores(dt_placement *placement, const node_ranks *node, const node_survey *survey,
-                           int cores) {
-    if (cores > 1 && cores <= survey->machine / node->count)
-        say(placement, ", or `mpirun --map-by slot:PE=%d --bind-to core`, or `srun -c %d`", cores, cores);
+                           int cores, const char *joint) {
+    dt_launcher launcher = node->launch.launcher;
+    if (can_have_cores(node, survey, cores))
+        say(placement, "%s`%s%d%s`", joint, launcher_options[launcher].before_cores, cores,
+            launcher_options[launcher].after_cores);
+}
+
+static bool can_bind_wider(const node_ranks *node, const node_survey *survey) {
+    return (node->launch.launcher != DT_LAUNCHER_NONE && !node->launch.unbound) ||
+           can_have_cores(node, survey, survey->even);
+}
+
+/* Nothing where the launcher cannot help. */
+static void say_bind_wider(dt_placement *placement, const node_ranks *node, const node_survey *survey) {
+    const char *joint = ": use ";
+    if (node->launch.launcher != DT_LAUNCHER_NONE && !node->launch.unbound) {
+        say(placement, "%s`%s`", joint, launcher_options[node->launch.launcher].unbound);
+        joint = ", or ";
+    }
+    say_more_cores(placement, node, survey, survey->even, joint);
 }
 
 /* Where all threads of a quota's ranks would use it up before its period ends, waits must not use any of it.
@@ -395,7 +439,7 @@ static void warn_of_wish(dt_placement *placement, const node_ranks *node, const 
             "--threads %d is more than the %d core%s of this rank, its threads will take turns: use "
             "--threads %d",
             wish.threads_option, own, own == 1 ? "" : "s", own);
-        say_more_cores(placement, node, survey, wish.threads_option);
+        say_more_cores(placement, node, survey, wish.threads_option, ", or ");
     }
     if (wish.threads_option == 0 && wish.omp_num_threads > fair) {
         begin_line(placement);
@@ -403,13 +447,22 @@ static void warn_of_wish(dt_placement *placement, const node_ranks *node, const 
             "OMP_NUM_THREADS=%d is ignored, because this rank's share of the node's %d cores is %d: "
             "insist by --threads %d",
             wish.omp_num_threads, survey->machine, fair, wish.omp_num_threads);
-        say_more_cores(placement, node, survey, wish.omp_num_threads);
+        say_more_cores(placement, node, survey, wish.omp_num_threads, ", or ");
     }
 }
 
-static void say_bind_wider(dt_placement *placement, const node_ranks *node, const node_survey *survey) {
-    say(placement, "use `mpirun --bind-to none`");
-    say_more_cores(placement, node, survey, survey->even);
+/* A crowd that no binding can spread. */
+static void say_fewer(dt_placement *placement, const core_group *crowd, bool spare_cores,
+                      dt_thread_wish wish) {
+    int cores = crowd->all.count;
+    bool fewer_threads = wish.threads_option > 1, fewer_ranks = crowd->ranks > cores;
+    say(placement, "%s will take turns%s", spare_cores ? "; they" : " and",
+        fewer_threads || fewer_ranks ? ": use " : "");
+    if (fewer_threads)
+        say(placement, "--threads %d%s", crowd->ranks < cores ? cores / crowd->ranks : 1,
+            fewer_ranks ? " and " : "");
+    if (fewer_ranks)
+        say(placement, "at most %d rank%s on these cores", cores, cores == 1 ? "" : "s");
 }
 
 static void warn_of_crowd(dt_placement *placement, const node_ranks *node, const node_survey *survey,
@@ -423,24 +476,17 @@ static void warn_of_crowd(dt_placement *placement, const node_ranks *node, const
         survey->crowd_threads, cores, cores == 1 ? "" : "s", text);
     if (survey->idle > 0)
         say(placement, " while no rank uses %d of the node's %d cores", survey->idle, survey->machine);
-    if (survey->idle > 0 || (crowd->ranks <= cores && wish.threads_option <= 1)) {
-        say(placement, ": ");
+    bool bound_badly = survey->idle > 0 || (crowd->ranks <= cores && wish.threads_option <= 1);
+    if (bound_badly && can_bind_wider(node, survey))
         say_bind_wider(placement, node, survey);
-        return;
-    }
-    say(placement, " and will take turns: use ");
-    if (wish.threads_option > 1)
-        say(placement, "--threads %d%s", crowd->ranks < cores ? cores / crowd->ranks : 1,
-            crowd->ranks > cores ? " and " : "");
-    if (crowd->ranks > cores)
-        say(placement, "at most %d rank%s on these cores", cores, cores == 1 ? "" : "s");
+    else
+        say_fewer(placement, crowd, survey->idle > 0, wish);
 }
 
 static void warn_of_pinning(dt_placement *placement, const node_ranks *node, const node_survey *survey) {
     begin_line(placement);
-    say(placement,
-        "this rank is bound to 1 of the node's %d cores, and no rank uses %d of them: ", survey->machine,
-        survey->idle);
+    say(placement, "this rank is bound to 1 of the node's %d cores, and no rank uses %d of them",
+        survey->machine, survey->idle);
     say_bind_wider(placement, node, survey);
 }
 
@@ -460,16 +506,17 @@ static void warn_of_overlap(dt_placement *placement, const node_ranks *node, con
             dt_topology_cores_text(a, texts[0], sizeof texts[0]);
             dt_topology_cores_text(b, texts[1], sizeof texts[1]);
             begin_line(placement);
-            say(placement, "ranks of this node overlap on part of their cores (%s and %s): ", texts[0],
+            say(placement, "ranks of this node overlap on part of their cores (%s and %s)", texts[0],
                 texts[1]);
             say_bind_wider(placement, node, survey);
             return;
         }
 }
 
-dt_placement dt_topology_place(const dt_cores *ranks_of_node, int count, int me, dt_thread_wish wish) {
+dt_placement dt_topology_place(const dt_cores *ranks_of_node, int count, int me, dt_thread_wish wish,
+                               dt_launch_facts launch) {
     assert(me >= 0 && me < count);
-    node_ranks node = {.ranks = ranks_of_node, .count = count};
+    node_ranks node = {.ranks = ranks_of_node, .count = count, .launch = launch};
     count_users(&node);
     core_group group = find_group(&node, me);
     int fair = entitled_threads(&node, &group, me);

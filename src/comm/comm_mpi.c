@@ -38,7 +38,8 @@ struct dt_comm {
     int node_rank, node_size;
     int *nodes_of_ranks; /* [size] */
     bool polite;
-    dt_guard *guard; /* of the root, while it is being set up; else NULL */
+    dt_launch_facts launch; /* of the root */
+    dt_guard *guard;        /* of the root, while it is being set up; else NULL */
     dt_comm_observer observer;
     void *observer_context;
     dt_traffic traffic;
@@ -397,6 +398,7 @@ dt_status dt_comm_create_guarded(int timeout, dt_comm **comm) {
         return dt_fail(DT_MEMORY, "no memory for a communicator");
     created->root = created;
     const dt_launch launch = dt_launch_read(variable, family);
+    created->launch = dt_launch_facts_read(variable);
     dt_status status = start_mpi(&launch);
     if (!dt_failed(&status)) {
         status = find_world(created, &launch, timeout);
@@ -482,6 +484,10 @@ void dt_comm_destroy(dt_comm *comm) {
 
 int dt_comm_launcher_rank(void) {
     return dt_launch_rank(variable);
+}
+
+dt_launch_facts dt_comm_launch_facts(const dt_comm *comm) {
+    return comm->root->launch;
 }
 
 int dt_comm_rank(const dt_comm *comm) {

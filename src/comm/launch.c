@@ -72,6 +72,50 @@ dt_launch dt_launch_read(dt_launch_variable variable, dt_launch_family family) {
     return launch;
 }
 
+/* Slurm's steps come last: mpirun and mpiexec inside a job start their helpers by srun. */
+static dt_launcher find_launcher(dt_launch_variable variable) {
+    if (variable("OMPI_COMM_WORLD_SIZE"))
+        return DT_LAUNCHER_OPEN_MPI;
+    if (variable("MV2_COMM_WORLD_SIZE"))
+        return DT_LAUNCHER_NONE;
+    if (variable("MPI_LOCALNRANKS"))
+        return DT_LAUNCHER_HYDRA;
+    if (step_tasks(variable) > 0)
+        return DT_LAUNCHER_SRUN;
+    return variable("PMI_SIZE") ? DT_LAUNCHER_HYDRA : DT_LAUNCHER_NONE;
+}
+
+/* Variables in which launchers tell the ranks their binding. */
+static const struct {
+    dt_launcher launcher;
+    const char *binding, *cores; /* cores a rank: a number, or a mapping with PE=number; NULL: not told */
+} given[] = {
+    {DT_LAUNCHER_OPEN_MPI, "OMPI_MCA_hwloc_base_binding_policy", "OMPI_MCA_rmaps_base_mapping_policy"},
+    {DT_LAUNCHER_OPEN_MPI, "PRTE_MCA_hwloc_default_binding_policy", "PRTE_MCA_rmaps_default_mapping_policy"},
+    {DT_LAUNCHER_HYDRA, "HYDRA_BINDING", NULL},
+    {DT_LAUNCHER_SRUN, "SLURM_CPU_BIND_TYPE", "SLURM_CPUS_PER_TASK"},
+};
+
+static int read_cores_each(const char *text) {
+    const char *mapping = text ? strcasestr(text, "pe=") : NULL;
+    long cores = text ? strtol(mapping ? mapping + 3 : text, NULL, 10) : 0;
+    return cores > 0 && cores <= DT_CORES ? (int)cores : 0;
+}
+
+dt_launch_facts dt_launch_facts_read(dt_launch_variable variable) {
+    dt_launch_facts facts = {.launcher = find_launcher(variable)};
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        if (given[i].launcher != facts.launcher)
+            continue;
+        const char *binding = variable(given[i].binding);
+        facts.unbound |= binding && strncmp(binding, "none", 4) == 0;
+        int cores = given[i].cores ? read_cores_each(variable(given[i].cores)) : 0;
+        if (cores > 0)
+            facts.cores_each = cores;
+    }
+    return facts;
+}
+
 static dt_status refuse_own(const dt_launch *launch) {
     return dt_fail(
         DT_MACHINE,

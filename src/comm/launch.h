@@ -5,6 +5,7 @@
 #define DTRAIN_COMM_LAUNCH_H
 
 #include "dtrain/status.h"
+#include "dtrain/topology.h"
 
 /* Looks up an environment variable as getenv does. */
 typedef const char *(*dt_launch_variable)(const char *name);
@@ -34,6 +35,9 @@ dt_launch dt_launch_read(dt_launch_variable variable, dt_launch_family family);
 
 /* The rank that the launcher gave this process, 0 if none did. */
 int dt_launch_rank(dt_launch_variable variable);
+
+/* The innermost launcher, and what it was told of cores, as far as it passes that on. */
+dt_launch_facts dt_launch_facts_read(dt_launch_variable variable);
 
 /* Refuses to be one of several singletons: processes that a launcher started together and that MPI did not
  * join. The launcher that belongs to the MPI library has the last word: it is the inner one, where a launcher

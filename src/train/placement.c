@@ -13,6 +13,7 @@
 typedef struct rank_facts {
     int node;
     int omp_num_threads;
+    dt_launch_facts launch;
     dt_cores cores;
 } rank_facts;
 
@@ -50,23 +51,26 @@ static void warn_of_nodes(const dt_comm *comm, const rank_facts *facts, dt_place
                  getenv("DTRAIN_NODE_RANKS") ? ", as DTRAIN_NODE_RANKS says" : "");
 }
 
-/* The decision for this rank among the ranks of its node. The node's wish is its first rank's: a variable
- * that differs between the ranks of a node must not lead to different decisions. */
+/* The decision for this rank among the ranks of its node. The node's wish and launch facts are its first
+ * rank's: a variable that differs between the ranks of a node must not lead to different decisions. */
 static dt_placement decide(const dt_comm *comm, const rank_facts *facts, dt_cores *node_cores,
                            int threads_option) {
     dt_thread_wish wish = {.threads_option = threads_option};
+    dt_launch_facts launch = {.launcher = DT_LAUNCHER_NONE};
     int count = 0, me = 0;
     const rank_facts *mine = &facts[dt_comm_rank(comm)];
     for (int rank = 0; rank < dt_comm_size(comm); rank++) {
         if (!share_machine(&facts[rank], mine))
             continue;
-        if (count == 0)
+        if (count == 0) {
             wish.omp_num_threads = facts[rank].omp_num_threads;
+            launch = facts[rank].launch;
+        }
         if (rank == dt_comm_rank(comm))
             me = count;
         node_cores[count++] = facts[rank].cores;
     }
-    dt_placement decision = dt_topology_place(node_cores, count, me, wish);
+    dt_placement decision = dt_topology_place(node_cores, count, me, wish, launch);
     warn_of_nodes(comm, facts, &decision);
     return decision;
 }
@@ -108,6 +112,7 @@ dt_status dt_placement_gather(dt_comm *comm, int threads_option, dt_placement_ta
     memset(&mine, 0, sizeof mine);
     mine.node = dt_comm_node(comm);
     mine.omp_num_threads = read_omp_num_threads();
+    mine.launch = dt_comm_launch_facts(comm);
 
     bool has_room = table->places && facts && node_cores;
     dt_status status = has_room ? dt_topology_read(&mine.cores)

@@ -84,6 +84,11 @@ run "${two[@]}" "$mpiexec" -np 4 --bind-to none "${info[@]}"
 expect "^ranks 0-3  .*  cores? [0-9,-]+ \\(shared by 4\\)  1 thread each\$"
 warned '4 ranks of this node, with 4 threads in all, share' 1
 
+# The processors are withheld from outside: what mpirun was told already is no advice.
+run taskset -c "${processors%,*}" "$mpiexec" -np 2 --bind-to none "${info[@]}"
+warned '2 ranks of this node, with 2 threads in all, share 1 core .* will take turns: use at most 1 rank on these cores$' 1
+grep -q 'bind-to' warnings && complain "advice that was followed already"
+
 # Plain mpirun pins a few ranks to one core each.
 if [ "$cores" -eq 2 ] && [ "$(nproc)" -ge 2 ]; then
   run "$mpiexec" -np 1 --bind-to core "${info[@]}"

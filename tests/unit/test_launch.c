@@ -269,6 +269,47 @@ static void test_launchers(void **state) {
     }
 }
 
+typedef struct facts_case {
+    const char *environment[MOST_LINES];
+    dt_launch_facts facts;
+} facts_case;
+
+#define MPIRUN "OMPI_COMM_WORLD_SIZE=2"
+#define STEP   "SLURM_PROCID=1", "SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=2"
+
+static const facts_case all_facts[] = {
+    {{"HOME=/"}, {DT_LAUNCHER_NONE, false, 0}},
+    {{"SLURM_PROCID=0", "SLURM_NTASKS=4", "SLURM_CPUS_PER_TASK=2"}, {DT_LAUNCHER_NONE, false, 0}},
+    {{MPIRUN}, {DT_LAUNCHER_OPEN_MPI, false, 0}},
+    {{MPIRUN, "OMPI_MCA_hwloc_base_binding_policy=none"}, {DT_LAUNCHER_OPEN_MPI, true, 0}},
+    {{MPIRUN, "PRTE_MCA_hwloc_default_binding_policy=none"}, {DT_LAUNCHER_OPEN_MPI, true, 0}},
+    {{MPIRUN, "OMPI_MCA_hwloc_base_binding_policy=core", "OMPI_MCA_rmaps_base_mapping_policy=slot:PE=4"},
+     {DT_LAUNCHER_OPEN_MPI, false, 4}},
+    {{MPIRUN, "PRTE_MCA_rmaps_default_mapping_policy=slot:pe=2"}, {DT_LAUNCHER_OPEN_MPI, false, 2}},
+    {{MPIRUN, STEP, "SLURM_CPU_BIND_TYPE=none", "SLURM_CPUS_PER_TASK=4"}, {DT_LAUNCHER_OPEN_MPI, false, 0}},
+    {{"PMI_SIZE=2", "MPI_LOCALNRANKS=2"}, {DT_LAUNCHER_HYDRA, false, 0}},
+    {{"PMI_SIZE=2", "HYDRA_BINDING=none"}, {DT_LAUNCHER_HYDRA, true, 0}},
+    {{"PMI_SIZE=2", "MPI_LOCALNRANKS=2", STEP}, {DT_LAUNCHER_HYDRA, false, 0}},
+    {{"MV2_COMM_WORLD_SIZE=2", STEP}, {DT_LAUNCHER_NONE, false, 0}},
+    {{"PMI_SIZE=2", STEP}, {DT_LAUNCHER_SRUN, false, 0}},
+    {{STEP, "SLURM_CPU_BIND_TYPE=none", "SLURM_CPUS_PER_TASK=4"}, {DT_LAUNCHER_SRUN, true, 4}},
+    {{STEP, "SLURM_CPU_BIND_TYPE=mask_cpu:", "SLURM_CPUS_PER_TASK=x"}, {DT_LAUNCHER_SRUN, false, 0}},
+};
+
+static void test_facts_for_advice(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof all_facts / sizeof *all_facts; i++) {
+        const char *lines[MOST_LINES + 1] = {0};
+        memcpy(lines, all_facts[i].environment, sizeof all_facts[i].environment);
+        environment = lines;
+        print_message("facts %zu\n", i);
+        dt_launch_facts facts = dt_launch_facts_read(look_up);
+        assert_int_equal(facts.launcher, all_facts[i].facts.launcher);
+        assert_int_equal(facts.unbound, all_facts[i].facts.unbound);
+        assert_int_equal(facts.cores_each, all_facts[i].facts.cores_each);
+    }
+}
+
 static void test_refusal_names_values(void **state) {
     (void)state;
     static const char *const lines[] = {"SLURM_PROCID=0", "SLURM_STEP_ID=0", "SLURM_STEP_NUM_TASKS=12", NULL};
@@ -282,6 +323,7 @@ static void test_refusal_names_values(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_launchers),
+        cmocka_unit_test(test_facts_for_advice),
         cmocka_unit_test(test_refusal_names_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -100,8 +100,8 @@ static const node_case cases[] = {
      {1},
      false,
      "this rank is bound to 1 of the node's 8 cores, and no rank uses 7 of them: use `mpirun --bind-to "
-     "none`, or `mpirun --map-by slot:PE=8 --bind-to core`, or `srun -c 8`"},
-    {{"0", "1"}, 8, {0, 0}, {1, 1}, false, "slot:PE=4 --bind-to core`, or `srun -c 4`"},
+     "none`, or `mpirun --map-by slot:PE=8 --bind-to core`"},
+    {{"0", "1"}, 8, {0, 0}, {1, 1}, false, "slot:PE=4 --bind-to core`"},
     {{"0", "1"}, 8, {0, 1}, {1, 1}, false, ""},
     {{"0", "1"}, 8, {1, 0}, {1, 1}, false, ""},
     {{"0", "1"},
@@ -110,7 +110,7 @@ static const node_case cases[] = {
      {4, 4},
      true,
      "--threads 4 is more than the 1 core of this rank, its threads will take turns: use --threads 1, or "
-     "`mpirun --map-by slot:PE=4 --bind-to core`, or `srun -c 4`\nthis rank is bound to 1 of"},
+     "`mpirun --map-by slot:PE=4 --bind-to core`\nthis rank is bound to 1 of"},
     {{"0", "1"},
      8,
      {0, 4},
@@ -153,7 +153,8 @@ static void check_case(const node_case *node) {
     for (; count < MOST_RANKS && node->cores[count]; count++)
         ranks[count] = cores_of(node->cores[count], node->machine);
     for (int me = 0; me < count; me++) {
-        dt_placement placement = dt_topology_place(ranks, count, me, node->wish);
+        dt_placement placement = dt_topology_place(ranks, count, me, node->wish,
+                                                   (dt_launch_facts){.launcher = DT_LAUNCHER_OPEN_MPI});
         assert_int_equal(placement.threads, node->threads[me]);
         assert_int_equal(placement.oversubscribed, node->oversubscribed);
         if (me > 0)
@@ -170,6 +171,92 @@ static void test_threads_on_nodes(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         print_message("case %zu: %s ...\n", i, cases[i].cores[0]);
         check_case(&cases[i]);
+    }
+}
+
+/* What a warning advises, by how the ranks were started: all of its text after the statement. */
+typedef struct advice_case {
+    const char *cores[MOST_RANKS]; /* of a machine with eight */
+    dt_thread_wish wish;
+    dt_launch_facts launch;
+    const char *advice;
+} advice_case;
+
+#define PINNED "this rank is bound to 1 of the node's 8 cores, and no rank uses 6 of them"
+#define CROWD                                                                                             \
+    "2 ranks of this node, with 2 threads in all, share 1 core (0) while no rank uses 7 of the node's 8 " \
+    "cores"
+#define OVERLAP "ranks of this node overlap on part of their cores (0-3 and 2-7)"
+#define WISH                                                                                      \
+    "OMP_NUM_THREADS=4 is ignored, because this rank's share of the node's 8 cores is 2: insist " \
+    "by --threads 4"
+
+static const advice_case advices[] = {
+    {{"0", "1"},
+     {0, 0},
+     {DT_LAUNCHER_OPEN_MPI, false, 0},
+     PINNED ": use `mpirun --bind-to none`, or `mpirun --map-by slot:PE=4 --bind-to core`"},
+    {{"0", "1"}, {0, 0}, {DT_LAUNCHER_OPEN_MPI, false, 4}, PINNED ": use `mpirun --bind-to none`"},
+    {{"0", "1"}, {0, 0}, {DT_LAUNCHER_OPEN_MPI, true, 0}, PINNED},
+    {{"0", "1"},
+     {0, 0},
+     {DT_LAUNCHER_HYDRA, false, 0},
+     PINNED ": use `mpiexec -bind-to none`, or `mpiexec -bind-to core:4`"},
+    {{"0", "1"}, {0, 0}, {DT_LAUNCHER_HYDRA, true, 0}, PINNED},
+    {{"0", "1"},
+     {0, 0},
+     {DT_LAUNCHER_SRUN, false, 1},
+     PINNED ": use `srun --cpu-bind=none`, or `srun --cpus-per-task=4 --cpu-bind=cores`"},
+    {{"0", "1"},
+     {0, 0},
+     {DT_LAUNCHER_SRUN, false, 4}, /* sbatch's number */
+     PINNED ": use `srun --cpu-bind=none`, or `srun --cpus-per-task=4 --cpu-bind=cores`"},
+    {{"0", "1"},
+     {0, 0},
+     {DT_LAUNCHER_SRUN, true, 0},
+     PINNED ": use `srun --cpus-per-task=4 --cpu-bind=cores`"},
+    {{"0", "1"}, {0, 0}, {DT_LAUNCHER_NONE, false, 0}, PINNED},
+    {{"0", "0"},
+     {0, 0},
+     {DT_LAUNCHER_SRUN, true, 2},
+     CROWD ": use `srun --cpus-per-task=4 --cpu-bind=cores`"},
+    {{"0", "0"},
+     {0, 0},
+     {DT_LAUNCHER_OPEN_MPI, true, 0},
+     CROWD "; they will take turns: use at most 1 rank on these cores"},
+    {{"0", "0"},
+     {0, 0},
+     {DT_LAUNCHER_NONE, false, 0},
+     CROWD "; they will take turns: use at most 1 rank on these cores"},
+    {{"0-3", "2-7"}, {0, 0}, {DT_LAUNCHER_OPEN_MPI, true, 0}, OVERLAP},
+    {{"0-3", "2-7"}, {0, 0}, {DT_LAUNCHER_NONE, false, 0}, OVERLAP},
+    {{"0-3", "2-7"}, {0, 0}, {DT_LAUNCHER_SRUN, true, 4}, OVERLAP},
+    {{"0-3", "2-7"}, {0, 0}, {DT_LAUNCHER_SRUN, false, 4}, OVERLAP ": use `srun --cpu-bind=none`"},
+    {{"0-1", "2-3"}, {0, 4}, {DT_LAUNCHER_NONE, false, 0}, WISH},
+    {{"0-1", "2-3"},
+     {0, 4},
+     {DT_LAUNCHER_OPEN_MPI, false, 2},
+     WISH ", or `mpirun --map-by slot:PE=4 --bind-to core`"},
+    {{"0-1", "2-3"}, {0, 4}, {DT_LAUNCHER_OPEN_MPI, true, 0}, WISH},
+    {{"0-1", "2-3"},
+     {0, 4},
+     {DT_LAUNCHER_SRUN, false, 2},
+     WISH ", or `srun --cpus-per-task=4 --cpu-bind=cores`"},
+    {{"0-1", "2-3"}, {0, 4}, {DT_LAUNCHER_SRUN, false, 4}, WISH},
+};
+
+static void test_advice_fits_the_launcher(void **state) {
+    (void)state;
+    for (size_t i = 0; i < sizeof advices / sizeof *advices; i++) {
+        dt_cores ranks[MOST_RANKS];
+        int count = 0;
+        for (; count < MOST_RANKS && advices[i].cores[count]; count++)
+            ranks[count] = cores_of(advices[i].cores[count], 8);
+        print_message("advice %zu\n", i);
+        for (int me = 0; me < count; me++) {
+            dt_placement placement = dt_topology_place(ranks, count, me, advices[i].wish, advices[i].launch);
+            assert_string_equal(placement.warnings, advices[i].advice);
+        }
     }
 }
 
@@ -250,7 +337,8 @@ static void test_quotas_bound_threads(void **state) {
             ranks[rank].quota = (dt_quota){rows[i].cores, rows[i].apart ? (uint64_t)rank + 7 : 7};
         }
         dt_thread_wish wish = {.threads_option = rows[i].option};
-        dt_placement placement = dt_topology_place(ranks, rows[i].ranks, rows[i].ranks - 1, wish);
+        dt_placement placement = dt_topology_place(ranks, rows[i].ranks, rows[i].ranks - 1, wish,
+                                                   (dt_launch_facts){.launcher = DT_LAUNCHER_NONE});
         assert_int_equal(placement.threads, rows[i].threads);
         assert_int_equal(placement.oversubscribed, rows[i].polite);
         assert_int_equal(placement.quota > 0, rows[i].named);
@@ -322,6 +410,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text_of_cores),
         cmocka_unit_test(test_threads_on_nodes),
+        cmocka_unit_test(test_advice_fits_the_launcher),
         cmocka_unit_test(test_unbound_ranks_use_all_cores),
         cmocka_unit_test(test_shares_never_exceed_cores),
         cmocka_unit_test(test_quotas_bound_threads),
