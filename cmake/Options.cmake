@@ -6,6 +6,10 @@ target_compile_definitions(dt_options INTERFACE _GNU_SOURCE)
 target_compile_options(dt_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wvla
   -fno-math-errno -fno-trapping-math -fno-omit-frame-pointer)
+# Named constants are enumerators, which are of type int in C: Clang 18 and later warn of each product of one with a double.
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+  target_compile_options(dt_options INTERFACE -Wno-enum-float-conversion)
+endif()
 # Errors in every build: a library of another version whose types differ would be called, and misunderstood.
 target_compile_options(dt_options INTERFACE
   -Werror=incompatible-pointer-types -Werror=implicit-function-declaration -Werror=int-conversion)
