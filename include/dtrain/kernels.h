@@ -116,7 +116,7 @@ typedef struct dt_kernels dt_kernels;
 
 typedef struct dt_kernels_config {
     dt_team *team; /* borrowed for the life of the kernels */
-    dt_isa isa;          /* a cap, read as dt_isa_choose does with DTRAIN_ISA of the environment */
+    dt_isa isa;    /* a cap, read as dt_isa_choose does with DTRAIN_ISA of the environment */
     dt_engine engine;
     dt_precision precision;
     dt_wire wire;

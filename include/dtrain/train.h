@@ -101,8 +101,9 @@ struct dt_options {
 };
 
 /* From now on SIGTERM, SIGINT, SIGUSR1, SIGUSR2 and SIGHUP ask the run that follows to save and leave; one
- * that comes five seconds or more before the first step ends this process, which has nothing to save. A program calls it before it starts MPI, which takes a
- * moment; without it dt_train_run does. Main thread; not collective. */
+ * that comes five seconds or more before the first step ends this process, which has nothing to save. A
+ * program calls it before it starts MPI, which takes a moment; without it dt_train_run does. Main thread; not
+ * collective. */
 void dt_train_heed_signals(void);
 
 /* Ends a process whose ranks no longer get on, from dt_comm_create_guarded on: takes over from the

@@ -8,8 +8,8 @@
 const char *dt_version_text(void);
 const char *dt_version_compiler(void); /* "gcc 12.2.0" */
 
-/* What another build may have otherwise, and then has other last bits: compiler, processor, flags that concern
- * arithmetic: "gcc 12.2.0 x86_64 -O3". */
+/* What another build may have otherwise, and then has other last bits: compiler, processor, flags that
+ * concern arithmetic: "gcc 12.2.0 x86_64 -O3". */
 const char *dt_version_arithmetic(void);
 const char *dt_version_build(void); /* build type and what differs from a plain build: "Release" */
 

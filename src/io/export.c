@@ -77,8 +77,8 @@ static void append_conv(layer_list *list, const dt_layer_spec *layer, const char
 
 static void append_norm(layer_list *list, const dt_layer_spec *layer, const char *name) {
     append(list, "BatchNormalization", name,
-           json_pack("{s:i, s:f, s:f, s:b, s:b}", "axis", layer->by_rows ? 1 : -1, "momentum", DT_NORM_MOMENTUM,
-                     "epsilon", 1e-3, "center", 1, "scale", 1));
+           json_pack("{s:i, s:f, s:f, s:b, s:b}", "axis", layer->by_rows ? 1 : -1, "momentum",
+                     DT_NORM_MOMENTUM, "epsilon", 1e-3, "center", 1, "scale", 1));
 }
 
 static void append_dense(layer_list *list, const dt_layer_spec *layer, const char *name, bool first) {
