@@ -2,6 +2,8 @@
 /* UTF-8 read by its own rules, so that no locale decides what is shown. */
 #include "dtrain/text.h"
 
+#include <assert.h>
+#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -164,6 +166,7 @@ void dt_text_break(char *text, int columns) {
         word = begins ? at : word;
         if (used <= columns || !gap)
             continue;
+        assert(word); /* there is a gap, and this character stands behind it */
         *gap = '\n';
         memmove(gap + 1, word, strlen(word) + 1);
         at = gap;

@@ -196,6 +196,7 @@ static void plan_tables(dt_image *image, plan *made, unsigned char **memory, uin
     *memory += bytes;
 }
 
+/* The memory of the plan is the caller's to free, after a failure too. */
 static dt_status plan_file(dt_image *image, const dt_seal *seal, plan *made) {
     unsigned char *memory = malloc(bytes_of_tables(image, seal) + dt_seal_bytes(seal));
     if (!memory)
@@ -208,10 +209,8 @@ static dt_status plan_file(dt_image *image, const dt_seal *seal, plan *made) {
         place = image->payload[i].first + image->payload[i].values.bytes;
     }
     plan_tables(image, made, &memory, place, seal->length);
-    if (!dt_seal_write(seal, read_tables, image, memory)) {
-        free(made->memory);
+    if (!dt_seal_write(seal, read_tables, image, memory))
         return dt_fail(DT_MEMORY, "no memory to write %s", image->file.path);
-    }
     made->pieces[made->count++] = (dt_piece){memory, dt_seal_bytes(seal)};
     return dt_ok();
 }
@@ -227,8 +226,9 @@ static void close_image(dt_image *image, dt_status *status) {
 static dt_status write_file(dt_image *image, dt_seal *seal, uint64_t *bytes) {
     plan made = {.count = 0};
     list_extents(image, seal);
-    DT_TRY(plan_file(image, seal, &made));
-    dt_status status = dt_replacement_write(image->file.path, made.pieces, made.count);
+    dt_status status = plan_file(image, seal, &made);
+    if (!dt_failed(&status))
+        status = dt_replacement_write(image->file.path, made.pieces, made.count);
     free(made.memory);
     if (bytes)
         *bytes = seal->length + dt_seal_bytes(seal);

@@ -58,13 +58,16 @@ static void list_ranks(const dt_session *session, const int *all, int isa, char 
 static dt_status warn_of_mixture(const dt_session *session, dt_isa mine) {
     char text[1200] = "";
     int own = (int)mine, *all = malloc((size_t)dt_comm_size(session->comm) * sizeof(int));
-    DT_TRY(dt_comm_agree(session->comm, all ? dt_ok() : dt_fail(DT_MEMORY, "no memory for a list of ranks")));
-    dt_comm_allgather(session->comm, &own, sizeof own, all);
-    for (int isa = DT_ISA_BASELINE; isa <= DT_ISA_AMX_BF16; isa++)
-        list_ranks(session, all, isa, text, sizeof text);
+    dt_status status =
+        dt_comm_agree(session->comm, all ? dt_ok() : dt_fail(DT_MEMORY, "no memory for a list of ranks"));
+    if (all && !dt_failed(&status)) {
+        dt_comm_allgather(session->comm, &own, sizeof own, all);
+        for (int isa = DT_ISA_BASELINE; isa <= DT_ISA_AMX_BF16; isa++)
+            list_ranks(session, all, isa, text, sizeof text);
+        dt_log_warning("the ranks' instruction sets differ: all use %s%s", dt_isa_name(session->isa), text);
+    }
     free(all);
-    dt_log_warning("the ranks' instruction sets differ: all use %s%s", dt_isa_name(session->isa), text);
-    return dt_ok();
+    return status;
 }
 
 /* The best that every rank may use, so that all compute the same bits. Collective. */
