@@ -26,6 +26,9 @@ static dt_scratch_need dense_need(const dt_kernels *kernels, dt_dense_shape shap
  * left of value, so that the difference is rounded as value should be (vector_rounding.h). */
 static float nearest(float value) {
     float scaled = value * 0x1p16f;
+#ifdef __aarch64__
+    __asm__("" : "+w"(scaled)); /* as in vector_rounding.h */
+#endif
     return scaled - (scaled - value);
 }
 

@@ -10,9 +10,14 @@
  * operation that is not exact, takes from it what is to be found: value rounded to such units, or, where the
  * difference falls below a power of two, to halves of them, and then value lies so near above its power of
  * two that both mean the same. At a tie 2^16 value is even, hence the difference is if the rounded value is.
- * The bits do not depend on which products are fused. Infinities become NaNs. */
+ * The bits do not depend on which products are fused, but for the sign of zero: on AArch64 GCC fuses them to
+ * value - scaled, which is then added, and -0 becomes 0. There the product is kept apart. Infinities become
+ * NaNs. */
 DT_INLINE vector to_wire(vector value) {
     vector scaled = value * 0x1p16f;
+#ifdef __aarch64__
+    __asm__("" : "+w"(scaled));
+#endif
     return scaled - (scaled - value);
 }
 
