@@ -3,7 +3,6 @@
 #include "dtrain/text.h"
 
 #include <assert.h>
-#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
