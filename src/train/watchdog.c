@@ -308,8 +308,10 @@ dt_status dt_watchdog_create(dt_comm *comm, int timeout, dt_watchdog **watchdog)
     if (!dt_failed(&status))
         status = lay_out(created);
     if (!dt_failed(&status)) {
+        created->timeout = timeout; /* the thread reads it */
         status = start_thread(created);
-        created->timeout = dt_failed(&status) ? 0 : timeout;
+        if (dt_failed(&status))
+            created->timeout = 0;
         status = dt_comm_agree(comm, status);
     }
     if (dt_failed(&status)) {
